@@ -62,6 +62,13 @@ pub enum Drop {
 #[must_use]
 pub struct Before(u64);
 
+impl Before {
+    /// Number of changes that were committed by then.
+    pub(super) const fn generation(self) -> u32 {
+        State::unpack(self.0).generation
+    }
+}
+
 /// The record of an arena's pages.
 #[derive(Debug)]
 pub struct Ledger {

@@ -76,6 +76,15 @@ pub enum Expected {
         /// Whether zero was legal as well.
         or_zero: bool,
     },
+    /// Nothing older than this reader had seen of a line before.
+    NotBefore {
+        /// Which line gives it away.
+        line: u8,
+        /// The oldest generation that line may show.
+        from: u32,
+        /// Published after the read.
+        to: u32,
+    },
     /// Zero.
     Zero,
     /// One generation or zero, as a whole page (lazily freed).
@@ -96,6 +105,12 @@ impl fmt::Display for Expected {
                     f,
                     "generations {from} to {to}{}",
                     if *or_zero { " or zero" } else { "" }
+                )
+            }
+            Self::NotBefore { line, from, to } => {
+                write!(
+                    f,
+                    "generations {from} to {to} (from what line {line} had shown before)"
                 )
             }
             Self::Zero => f.write_str("zero"),

@@ -10,6 +10,7 @@ mod ledger;
 mod legal;
 mod mismatch;
 mod mix;
+mod seen;
 mod stamp;
 
 pub use classify::POISON_BYTES;
@@ -19,6 +20,7 @@ pub use legal::{Held, Legal, Origin, TORN_WINDOW_MAX, Verified, judge, judge_fau
 pub use mismatch::{
     Class, Expected, FLIPPED_BITS_MAX, FLIPPED_PLACES_MAX, Fault, Flips, Lines, Mismatch, Owner, Sample,
 };
+pub use seen::Seen;
 pub use stamp::{LINE_WORDS, LINES, Line, LineFill, LineId, PAGE_WORDS, Page, Stamp, decode_line, lines};
 
 #[cfg(test)]

@@ -173,6 +173,75 @@ fn a_freed_page_is_old_or_zero_and_zero_is_for_good() {
 }
 
 #[test]
+fn a_reader_never_sees_a_line_go_back() {
+    let ledger = ledger(FillPolicy::Mixed);
+    let old = write(&ledger);
+    let before = ledger.window_before(PAGE);
+    let new = write(&ledger);
+    let mut half = old.clone();
+    splice(&mut half, &new, 0..20);
+    let mut other_half = old.clone();
+    splice(&mut other_half, &new, 10..64);
+    let seen = &mut Seen::new(&ledger);
+    assert!(ledger.check_seen(PAGE, before, &old, seen).is_ok());
+    assert!(ledger.check_seen(PAGE, before, &half, seen).is_ok());
+    let back = ledger.check_seen(PAGE, before, &other_half, seen).unwrap_err();
+    assert_eq!(
+        (back.class, back.expected),
+        (
+            Class::Torn,
+            Expected::NotBefore {
+                line: 0,
+                from: 2,
+                to: 2
+            }
+        )
+    );
+    assert!(
+        ledger.check(PAGE, before, &other_half).is_ok(),
+        "another reader may see it so"
+    );
+    assert!(ledger.check_seen(PAGE, before, &new, seen).is_ok());
+    assert_eq!(
+        ledger.check_seen(PAGE, before, &old, seen).unwrap_err().class,
+        Class::Stale
+    );
+}
+
+#[test]
+fn a_reader_never_sees_dropped_data_again() {
+    let ledger = ledger(FillPolicy::Mixed);
+    let old = write(&ledger);
+    let before = ledger.window_before(PAGE);
+    drop_page(&ledger, Drop::DontNeed);
+    let seen = &mut Seen::new(&ledger);
+    assert!(ledger.check_seen(PAGE, before, &old, seen).is_ok());
+    assert!(ledger.check_seen(PAGE, before, ZERO, seen).is_ok());
+    assert_eq!(
+        ledger.check_seen(PAGE, before, &old, seen).unwrap_err().class,
+        Class::Resurrected
+    );
+    let new = write(&ledger);
+    assert!(ledger.check_seen(PAGE, before, &new, seen).is_ok());
+    assert_eq!(
+        ledger.check_seen(PAGE, before, ZERO, seen).unwrap_err().class,
+        Class::Zeroed
+    );
+    drop_page(&ledger, Drop::Free);
+    for legal in [&*new, &*new, ZERO, ZERO] {
+        assert!(
+            ledger
+                .check_seen(PAGE, ledger.window_before(PAGE), legal, seen)
+                .is_ok()
+        );
+    }
+    let back = ledger
+        .check_seen(PAGE, ledger.window_before(PAGE), &new, seen)
+        .unwrap_err();
+    assert_eq!(back.class, Class::Resurrected);
+}
+
+#[test]
 #[should_panic(expected = "two writers")]
 fn a_second_writer_is_our_own_bug_and_stops_the_run() {
     let ledger = ledger(FillPolicy::Mixed);
@@ -196,10 +265,11 @@ fn concurrent_readers_never_blame_an_honest_writer() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
+                let seen = &mut Seen::new(&ledger);
                 while !done.load(Ordering::Relaxed) {
                     let before = ledger.window_before(PAGE);
                     let data = copy(&memory);
-                    if let Err(mismatch) = ledger.check(PAGE, before, &data) {
+                    if let Err(mismatch) = ledger.check_seen(PAGE, before, &data, seen) {
                         done.store(true, Ordering::Relaxed);
                         panic!("{mismatch}");
                     }
