@@ -105,7 +105,7 @@ impl Ledger {
             zero: legal.zero && 2 * Rank::from(legal.dropped) + 1 >= floor,
             data: legal.data,
             dropped: if floor % 2 == 1 {
-                legal.dropped.max(from - 1)
+                from - 1
             } else {
                 legal.dropped
             },
