@@ -18,6 +18,7 @@ mod ops;
 mod seen;
 mod stamp;
 mod state;
+mod title;
 
 pub use block::{BlockOp, BlockState};
 pub use classify::POISON_BYTES;
