@@ -54,16 +54,25 @@ fn read_log(path: &Path) -> Log {
         KINDS.into_iter().find(|k| t.contains(k.name())).unwrap_or(Kind::Oops)
     });
     let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let half = blake3::hash(name.as_bytes()).as_bytes()[0] & 1;
+    let half = (crc32(name.as_bytes()) & 1) as u8;
     let titles: Vec<String> = values("TITLE").into_iter().chain(values("ALT")).collect();
     Log { name, half, titles, kind, corrupted: !values("CORRUPTED").is_empty(), raw: raw.to_vec() }
+}
+
+/// CRC-32, so that the halves are easy to reproduce with any tool.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
+    };
+    !bytes.iter().fold(!0, step)
 }
 
 /// The function that a title names, if any.
 fn named(title: &str) -> Option<&str> {
     let (_, function) = title.rsplit_once(" in ")?;
-    let plain = !function.contains(' ') && function != "corrupted";
-    plain.then_some(function)
+    let plain = !function.contains(' ');
+    // `f/usb_submit_urb` names the caller whose fault it is, then who noticed.
+    plain.then(|| function.split('/').next().unwrap_or(function)).filter(|f| *f != "corrupted")
 }
 
 #[derive(Default)]

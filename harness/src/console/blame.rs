@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::frame::{Item, StackFrame, canonical, item, symbol_in};
+use super::Kind;
+use super::frame::{Item, StackFrame, canonical, is_syscall, item, symbol_in};
 use super::helper::is_helper;
 use super::line::Line;
 use super::rule::{Blame, Rule};
@@ -77,22 +78,22 @@ fn push(to: &mut Vec<StackFrame>, frame: StackFrame) {
     }
 }
 
-/// Functions that stand for a whole operation: what user space, a device or a timer asked for.
+/// Functions that stand for a whole operation: what user space or the network asked for.
 static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"^(?:sys_\w+|\w*_(?:ioctl|sendmsg|recvmsg|sendpage|setsockopt|getsockopt|mmap|read_iter|write_iter|mount|release|rcv|rcv_skb|xmit|worker|workfn|work_fn|work|newlink|newroute|newaddr|timer_handler|timer_fn|tasklet_handler|heartbeat_event|sq_thread|unlink|rename|mkdir|rmdir)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|smp_call_function\w*|do_exit|cleanup_mnt|do_mount|do_umount|ksys_\w+)$",
+        r"^(?:\w+_(?:ioctl|sendmsg|sendpage|setsockopt|getsockopt|read_iter|write_iter|rcv|worker|workfn|work_fn|sq_thread)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|br_handle_frame|smp_call_function\w*|do_exit)$",
     )
     .expect("the list of entries compiles")
 });
 
 /// Entries so wide that nearly every stack has them: not worth naming unless nothing else is there.
 static WIDE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^_*(?:sock_(?:sendmsg|recvmsg|ioctl|read_iter|write_iter|release)|netlink_rcv_skb|(?:k?sys_|SYSC_|do_)?(?:sendmsg|recvmsg)\w*|do_vfs_ioctl|vfs_\w+|new_sync_\w+|netif_receive_skb\w*|process_backlog|genl_rcv\w*|call_timer_fn|(?:rtnetlink|nfnetlink|genl_family)_rcv_msg\w*|rtnetlink_rcv|genl_rcv|nfnetlink_rcv|tick_\w+|dev_queue_xmit|dev_hard_start_xmit|sch_direct_xmit|sys_(?:sendmsg|recvmsg|ioctl|read|write)|task_work|irq_work\w*)$").expect("the list of wide entries compiles")
+    Regex::new(r"^_*(?:sock_(?:sendmsg|recvmsg|ioctl|read_iter|write_iter|sendpage)|(?:inet6?|sock_common|security_socket)_(?:sendmsg|setsockopt|getsockopt)|generic_\w+|do_vfs_ioctl|vfs_\w+|new_sync_\w+|netif_receive_skb\w*|genl_rcv\w*|(?:rtnetlink|nfnetlink|genl_family)_rcv_msg\w*|rtnetlink_rcv|nfnetlink_rcv|netlink_rcv_skb)$").expect("the list of wide entries compiles")
 });
 
 /// Who calls one function a request, a timer or a packet type: its callee is the operation.
 static DISPATCHER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch)$")
+    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch|task_work_run|netif_receive_skb_core)$")
         .expect("the list of dispatchers compiles")
 });
 
@@ -104,19 +105,29 @@ pub(super) fn guilty(rule: &Rule, named: Option<&str>, lines: &[&Line<'_>], stac
     let named = named.filter(|n| !n.is_empty() && !n.bytes().all(|b| b.is_ascii_hexdigit()));
     let innocent = |f: &String| !is_helper(f, rule.skip);
     let first = || named.clone().into_iter().filter(innocent).next().or_else(|| first_of_stack(rule, stacks));
-    match rule.blame {
+    let found = match rule.blame {
         Blame::Nobody => None,
-        Blame::Header => named,
         Blame::Stack => first(),
         Blame::Entry => entry(rule, stacks),
-        Blame::AtLine => at_line(lines).filter(innocent).or_else(first),
+        Blame::AtLine => at_lines(lines).find(innocent).or_else(first),
         Blame::FirstSection => {
             let sections = stacks.other.iter().chain(&stacks.main);
             sections.flatten().filter(|f| f.reliable).map(StackFrame::function).find(innocent)
         }
         Blame::CallerIs => after(lines, "caller is ").filter(innocent).or_else(first),
         Blame::LastFunction => after(lines, "last function: ").or_else(first),
+    };
+    if rule.kind == Kind::Hang { found.map(one_name) } else { found }
+}
+
+/// One name for a primitive's many variants, which a hang may be caught in by chance.
+fn one_name(function: String) -> String {
+    for name in ["smp_call_function", "synchronize_rcu", "synchronize_sched"] {
+        if function.trim_start_matches('_').starts_with(name) {
+            return name.replace("_sched", "_rcu");
+        }
     }
+    function
 }
 
 /// The program counter or the first proven frame of the first stack that is no helper.
@@ -126,35 +137,31 @@ fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
 
 /// The innermost frame that stands for an operation.
 fn entry(rule: &Rule, stacks: &Stacks) -> Option<String> {
-    let functions = |stack: &Vec<StackFrame>| -> Vec<String> {
-        let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
-        names.filter(|f| !f.starts_with("entry_")).collect()
+    let functions = |stack: &Vec<StackFrame>| -> Vec<(String, bool)> {
+        stack.iter().filter(|f| f.reliable).map(|f| (f.function(), is_syscall(&f.symbol))).collect()
     };
-    let all: Vec<Vec<String>> = stacks.main.iter().map(functions).collect();
-    let of_one = |names: &Vec<String>| {
-        names.iter().enumerate().find_map(|(i, name)| {
-            let helper = is_helper(name, rule.skip) || WIDE.is_match(name);
-            let called = names.get(i + 1).is_some_and(|caller| DISPATCHER.is_match(caller));
-            (!helper && (called || ENTRY.is_match(name))).then(|| name.clone())
+    let all: Vec<Vec<(String, bool)>> = stacks.main.iter().map(functions).collect();
+    let of_one = |names: &Vec<(String, bool)>| {
+        names.iter().enumerate().find_map(|(i, (name, syscall))| {
+            let called = names.get(i + 1).is_some_and(|(caller, _)| DISPATCHER.is_match(caller));
+            let narrow = !is_helper(name, rule.skip) && !WIDE.is_match(name);
+            (*syscall || narrow && (called || ENTRY.is_match(name))).then(|| name.clone())
         })
     };
     let innocent = |name: &&String| !is_helper(name, rule.skip);
-    let found = all.iter().find_map(of_one).or_else(|| all.iter().flatten().find(innocent).cloned());
+    let found = all.iter().find_map(of_one).or_else(|| all.iter().flatten().map(|(name, _)| name).find(innocent).cloned());
     found.or_else(|| stacks.pc.iter().map(StackFrame::function).find(|f| !is_helper(f, rule.skip)))
 }
 
-/// The first `… at: func+0x1/0x2` below a header, on one line or with the place on the next.
-fn at_line(lines: &[&Line<'_>]) -> Option<String> {
+/// What `… at: func+0x1/0x2` names below a header, on one line or with the place on the next.
+fn at_lines(lines: &[&Line<'_>]) -> impl Iterator<Item = String> {
     let mut waits = false;
-    for line in lines.iter().take(40) {
+    lines.iter().take(40).filter_map(move |line| {
         let text = line.text.trim_end();
         let place = text.split_once(" at: ").map(|(_, place)| place).or_else(|| waits.then_some(text));
-        if let Some(frame) = place.and_then(symbol_in) {
-            return Some(frame.function());
-        }
         waits = text.ends_with(" at:");
-    }
-    None
+        place.and_then(symbol_in).map(|frame| frame.function())
+    })
 }
 
 /// The function named after `words` on one of the lines.

@@ -61,7 +61,7 @@ static INLINE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PC: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
-        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|PC is at|pc ?:|NIP|epc ?:|ra ?:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](])??{SYMBOL}"
+        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|PC is at|pc ?:|NIP|epc ?:|ra ?:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](:])??{SYMBOL}"
     ))
 });
 static MAIN: LazyLock<Regex> = LazyLock::new(|| {
@@ -123,11 +123,22 @@ pub(super) fn symbol_in(text: &str) -> Option<StackFrame> {
     ANY.captures(text).map(|c| frame(&c))
 }
 
+/// Whether a symbol is the wrapper by which a system call enters the kernel.
+pub(super) fn is_syscall(symbol: &str) -> bool {
+    SYSCALL.is_match(symbol.split('.').next().unwrap_or(symbol))
+}
+
+static SYSCALL: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|loongarch)_(?:compat_)?(?P<sys>sys_\w+)|(?:compat_|__(?:se|do)_(?:compat_)?)?(?:SyS|sys)_(?P<se>\w+)|SYSC_(?P<sysc>\w+))$",
+    )
+});
+
 /// A function's name without compiler suffixes, and one name for a system call's many wrappers.
 pub(super) fn canonical(symbol: &str) -> String {
-    static SYSCALL: LazyLock<Regex> = LazyLock::new(|| {
-        regex(r"^(?:(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|loongarch)_(?P<compat>compat_)?)(?P<sys>sys_\w+)|(?:compat_|__(?:se|do)_(?:compat_)?)?(?:SyS|sys)_(?P<se>\w+)|SYSC_(?P<sysc>\w+))$")
-    });
+    if symbol.starts_with("_R") || symbol.starts_with("_ZN") {
+        return format!("{:#}", rustc_demangle::demangle(symbol));
+    }
     let name = symbol.strip_prefix("__cfi_").unwrap_or(symbol);
     // A leading dot is powerpc's; a Rust path has no compiler suffix.
     let name = name.strip_prefix('.').unwrap_or(name);

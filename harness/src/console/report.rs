@@ -19,20 +19,19 @@ const TELLING_FRAMES: usize = 3;
 
 /// Builds the splat that starts at `start`; `next` are the starts below it.
 pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
-    let body = Body::read(raw, start, next);
-    let own = body.own();
-    let below = own.get(1..).unwrap_or_default();
-    let mut stacks = Stacks::read(below.iter().copied());
-    let mut searched = below.to_vec();
-    if !stacks.has_frames() && own.len() < body.all.len() {
-        // Another CPU printed the stack (a backtrace that an NMI asked for).
-        let all: Vec<&Line<'_>> = body.all.iter().skip(1).collect();
-        let wider = Stacks::read(all.iter().copied());
-        if wider.has_frames() && start.rule.kind == Kind::Hang {
-            (stacks, searched) = (wider, all);
+    let mut body = Body::read(raw, start, next);
+    let mut stacks = Stacks::read(body.own().into_iter().skip(1));
+    if start.rule.kind == Kind::Hang && !stacks.has_frames() {
+        // Another CPU printed the stack, asked by an NMI, or a warning cut in before it.
+        body = Body::read(raw, start, &[]);
+        stacks = Stacks::read(body.own().into_iter().skip(1));
+        if !stacks.has_frames() {
+            stacks = Stacks::read(body.all.iter().skip(1));
         }
     }
-    let function = guilty(start.rule, start.named.as_deref(), &searched, &stacks);
+    let own = body.own();
+    let below = own.get(1..).unwrap_or_default();
+    let function = guilty(start.rule, start.named.as_deref(), below, &stacks);
     let lost = own.iter().any(|line| line.text.contains("printk messages dropped"));
     let broken = start.rule.blame != Blame::Nobody && (function.is_none() || !stacks.has_frames());
     let mut stack = stacks.spoken();

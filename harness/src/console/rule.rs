@@ -15,8 +15,6 @@ use super::helper::Family;
 pub(super) enum Blame {
     /// The report is about no function in particular.
     Nobody,
-    /// The capture `f` of the header, and only that.
-    Header,
     /// The first frame that is not a helper: header, program counter, stack.
     Stack,
     /// The operation's entry point: where it was sampled says little, what it was about does.
@@ -62,9 +60,9 @@ pub(super) struct Rule {
     pub stands: Stands,
 }
 
-use Family::{Alloc, Broker, Container, Lock, Memory, Report, Sched, Tick};
+use Family::{Alloc, Broker, Container, Defer, Device, Lock, Memory, Report, Sched, Tick};
 
-const FAULT: &[Family] = &[Report, Memory, Alloc, Lock, Container];
+const FAULT: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Device];
 const LIGHT: &[Family] = &[Report];
 const LEAK: &[Family] = &[Report, Memory, Alloc, Container, Broker];
 const ATOMIC: &[Family] = &[Report, Memory, Alloc, Lock, Sched];
@@ -116,7 +114,7 @@ const LOCK_RULES: &[Rule] = &[
     rule(Kind::Lockdep, r"^(?:\[ )?(BUG|WARNING): (?:\S+ )?still has locks held", "{1}: still has locks held in {f}", Blame::AtLine, LOCKS),
     rule(Kind::Lockdep, r"^(?:\[ )?(BUG|WARNING): lock held when returning to user space", "{1}: lock held when returning to user space in {f}", Blame::AtLine, LOCKS),
     rule(Kind::Lockdep, r"^(?:\[ )?(BUG|WARNING): (held lock freed|bad unlock balance|bad contention)", "{1}: {2} in {f}", Blame::AtLine, LOCKS),
-    rule(Kind::Lockdep, r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|Invalid wait context|bad lock \w+)", "{1}: {2} in {f}", Blame::AtLine, LOCKS),
+    rule(Kind::Lockdep, r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|Invalid wait context|bad lock \w+)", "{1}: {2} in {f}", Blame::Stack, LOCKS),
     rule(Kind::Lockdep, r"^(?:\[ )?(INFO|WARNING): (possible \S+ bug|ww_mutex \w+|DEADLOCK)", "{1}: {2} in {f}", Blame::Stack, LOCKS),
     rule(Kind::Lockdep, r"^INFO: trying to register non-static key", "INFO: trying to register non-static key in {f}", Blame::Stack, LOCKS),
     rule(Kind::Lockdep, r"^BUG: (spinlock|rwlock) (recursion|bad magic|wrong owner|wrong CPU|already unlocked|lockup suspected|cpu recursion|uninitialized|trylock failure on UP|lockup)\b", "BUG: {1} {2} in {f}", Blame::Stack, LOCKS),
@@ -141,29 +139,30 @@ const HANG_RULES: &[Rule] = &[
 
 /// Warnings: by the file that warns where that file is only the messenger.
 const WARNING_RULES: &[Rule] = &[
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?lib/refcount\.c:\d+", "WARNING: refcount bug in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?lib/list_debug\.c:\d+", "WARNING: corrupted list in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?lib/debugobjects\.c:\d+", "WARNING: ODEBUG bug in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?lib/kobject\.c:\d+", "WARNING: kobject bug in {f}", Blame::Stack, FAULT),
-    rule(Kind::Lockdep, r"^WARNING: .*\bat (?:\S*/)?kernel/(?:locking/)?(?:lockdep|mutex|rwsem|rtmutex\w*)\.c:\d+", "WARNING: locking bug in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?mm/(?:slab_common|slab|slub|page_alloc)\.c:\d+ (?:__)?(?:kmalloc|kmem_cache|alloc_pages|alloc_frozen|get_page_from)", "WARNING: kmalloc bug in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: .*\bat (?:\S*/)?mm/vmalloc\.c:\d+ __vmalloc_node_range", "WARNING: zero-size vmalloc in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?lib/refcount\.c:\d+", "WARNING: refcount bug in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?lib/list_debug\.c:\d+", "WARNING: corrupted list in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?lib/debugobjects\.c:\d+", "WARNING: ODEBUG bug in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?lib/kobject\.c:\d+", "WARNING: kobject bug in {f}", Blame::Stack, FAULT),
+    rule(Kind::Lockdep, r"^WARNING: (?:.*\bat )?(?:\S*/)?kernel/(?:locking/)?(?:lockdep|mutex|rwsem|rtmutex\w*)\.c:\d+", "WARNING: locking bug in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?mm/(?:slab_common|slab|slub|util)\.c:\d+(?: at)? (?:__)?(?:kmalloc|kv?malloc|kmem_cache)", "WARNING: kmalloc bug in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?mm/vmalloc\.c:\d+(?: at)? __vmalloc_node_range", "WARNING: zero-size vmalloc in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (?:.*\bat )?(?:\S*/)?drivers/usb/core/urb\.c:\d+(?: at)? usb_submit_urb", "WARNING in {f}/usb_submit_urb", Blame::Stack, FAULT),
     rule(Kind::Warning, r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S+:\d+(?: (?P<f>\S+\+0x\S+))?", "WARNING in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: \S+\.[ch]:\d+ at (?P<f>\S+)", "WARNING in {f}", Blame::Stack, FAULT),
-    rule(Kind::Warning, r"^WARNING: (kernel stack (?:regs|frame pointer)) at \S+ in \S+ (has bad (?:'\w+' )?value)", "WARNING: {1} {2}", Blame::Nobody, &[]),
+    rule(Kind::Warning, r"^WARNING: \S+\.[ch]:\d+ at (?P<f>\S+\+0x\S+)?", "WARNING in {f}", Blame::Stack, FAULT),
+    rule(Kind::Warning, r"^WARNING: (kernel stack (?:regs|frame pointer)) at\s+\S+ in \S+ (has bad (?:'\w+' )?value)", "WARNING: {1} {2}", Blame::Nobody, &[]),
 ];
 
 /// Faults, failed assertions and panics.
 const FAULT_RULES: &[Rule] = &[
     when(Stands::Preface, rule(Kind::Oops, r"^list_(?:add|del) corruption", "BUG: corrupted list in {f}", Blame::Stack, FAULT)),
-    rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?lib/list_debug\.c:\d+", "BUG: corrupted list in {f}", Blame::Stack, FAULT),
-    rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?mm/usercopy\.c:\d+", "BUG: bad usercopy in {f}", Blame::Stack, FAULT),
-    rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?mm/page_table_check\.c:\d+", "BUG: page table check failed in {f}", Blame::Stack, FAULT),
-    rule(Kind::Oops, r"(?:^|[^'\x22=])\bkernel BUG at \S+[:!]", "kernel BUG in {f}", Blame::Stack, FAULT),
+    when(Stands::Trap, rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?lib/list_debug\.c:\d+", "BUG: corrupted list in {f}", Blame::Stack, FAULT)),
+    when(Stands::Trap, rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?mm/usercopy\.c:\d+", "BUG: bad usercopy in {f}", Blame::Stack, FAULT)),
+    when(Stands::Trap, rule(Kind::Oops, r"\bkernel BUG at (?:\S*/)?mm/page_table_check\.c:\d+", "BUG: page table check failed in {f}", Blame::Stack, FAULT)),
+    when(Stands::Trap, rule(Kind::Oops, r"(?:^|[^'\x22=])\bkernel BUG at \S+[:!]", "kernel BUG in {f}", Blame::Stack, FAULT)),
     rule(Kind::Oops, r"\b[Uu]nable to handle kernel NULL pointer dereference|^BUG: (?:kernel |Kernel )NULL pointer dereference", "BUG: unable to handle kernel NULL pointer dereference in {f}", Blame::Stack, FAULT),
     rule(Kind::Oops, r"\b[Uu]nable to handle (?:kernel paging request|page fault for address|kernel access to user memory|kernel (?:data|unaligned) access|kernel execution of user|kernel instruction fetch|kernel fault|kernel pointer dereference)", "BUG: unable to handle kernel paging request in {f}", Blame::Stack, FAULT),
     rule(Kind::Oops, r"^Unable to handle kernel .* at (?:virtual )?address", "BUG: unable to handle kernel paging request in {f}", Blame::Stack, FAULT),
-    when(Stands::Trap, rule(Kind::Oops, r"\bgeneral protection fault(?:\b.*\[#\d+\]|:|,)", "general protection fault in {f}", Blame::Stack, FAULT)),
+    when(Stands::Trap, rule(Kind::Oops, r"general protection fault(?:\b.*\[#\d+\]|: \d{4}|, probably for)", "general protection fault in {f}", Blame::Stack, FAULT)),
     rule(Kind::Oops, r"^(?:traps: )?PANIC: double fault|^(?:Oops: )?double fault: [0-9a-f]{4} \[#", "PANIC: double fault in {f}", Blame::Stack, FAULT),
     rule(Kind::Oops, r"^BUG: (?:\w+ )?stack guard page was hit", "BUG: stack guard page was hit in {f}", Blame::Entry, STALL),
     rule(Kind::Oops, r"^(?:kernel|Kernel) stack overflow|^Insufficient stack space to handle exception|^Thread overran stack, or stack corrupted$", "kernel stack overflow in {f}", Blame::Entry, STALL),
@@ -171,7 +170,7 @@ const FAULT_RULES: &[Rule] = &[
     rule(Kind::Oops, r"^Unhandled prefetch abort: ", "Unhandled prefetch abort in {f}", Blame::Stack, FAULT),
     rule(Kind::Oops, r"^Alignment trap: ", "Alignment trap in {f}", Blame::Stack, FAULT),
     when(Stands::Trap, rule(Kind::Oops, r"^Internal error: ", "Internal error in {f}", Blame::Stack, FAULT)),
-    when(Stands::Trap, rule(Kind::Oops, r"^(?:traps: )?(?:Oops: )?(divide error|invalid opcode|stack segment|int3|bounds|alignment check|segment not present|invalid TSS|overflow|coprocessor \w+|control protection|device not available|SIMD exception|debug)(?:,[^:]*)?: [0-9a-f]{4} \[#\d+\]", "{1} in {f}", Blame::Stack, FAULT)),
+    when(Stands::Trap, rule(Kind::Oops, r"(?:^|Oops: |traps: |[a-z])(divide[ _]error|invalid opcode|stack segment|int3|bounds|alignment check|segment not present|invalid TSS|overflow|coprocessor \w+|control protection|device not available|SIMD exception|debug)(?:,[^:]*)?: [0-9a-f]{4} \[#\d+\]", "{1} in {f}", Blame::Stack, FAULT)),
     when(Stands::Trap, rule(Kind::Oops, r"^Oops(?: -[^:]*)?: (?:.*\[#\d+\]|.*sig: \d+)", "Oops in {f}", Blame::Stack, FAULT)),
     rule(Kind::Oops, r"^(attempt to (?:add|subtract|multiply|divide|negate|shift \w+) with overflow|index out of bounds|called `\w+::\w+\(\)` on an? `\w+` value)", "{1} in {f}", Blame::Stack, FAULT),
     when(Stands::Preface, rule(Kind::Oops, r"^rust_kernel: panicked at ", "Rust panic in {f}", Blame::Stack, FAULT)),

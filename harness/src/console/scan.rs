@@ -4,11 +4,13 @@
 //! report reads a bounded number of lines from its header on. Both are linear in the console's size.
 
 use super::line::{Caller, Line, lines};
-use super::rule::{Rule, Stands, find};
+use super::rule::{Blame, Rule, Stands, find};
 use super::{Kind, REPORTS_MAX};
 
 /// Most lines that one report is looked for in.
 pub(super) const BODY_LINES_MAX: usize = 1500;
+/// How many of the latest reports a header may belong to.
+const LOOK_BACK: usize = 8;
 /// How many lines below a report's header its trap line may stand.
 const TRAP_LINES: usize = 60;
 /// How many lines below a report's header a panic is its aftermath.
@@ -67,40 +69,34 @@ pub(super) fn same_context(one: Option<Caller>, other: Option<Caller>) -> bool {
 }
 
 fn mark_stack(starts: &mut [Start], caller: Option<Caller>) {
-    for open in starts.iter_mut().rev().take(8).filter(|s| same_context(s.caller, caller)) {
+    for open in starts.iter_mut().rev().take(LOOK_BACK).filter(|s| same_context(s.caller, caller)) {
         open.has_stack = true;
     }
 }
 
 /// Adds a header as a report of its own, or leaves it to the one that it belongs to.
 fn place(starts: &mut Vec<Start>, new: Start) {
-    let near = |s: &&mut Start, lines: usize| same_context(s.caller, new.caller) && new.line_no - s.line_no <= lines;
-    let any = !starts.is_empty();
-    let mut before = starts.iter_mut().rev().take(8);
-    match new.rule.stands {
-        Stands::Alone | Stands::Preface => {
-            let preface = before.find(|s| s.rule.stands == Stands::Preface && near(s, PREFACE_LINES));
-            if let Some(preface) = preface {
+    let near = |s: &Start, lines: usize| same_context(s.caller, new.caller) && new.line_no - s.line_no <= lines;
+    let preface = |s: &&mut Start| s.rule.stands == Stands::Preface && near(s, PREFACE_LINES);
+    // A trap is announced by a report that still lacks the stack that it promised.
+    let announced = |s: &Start| {
+        s.rule.kind == Kind::Oops && s.rule.blame != Blame::Nobody && !s.has_stack && near(s, TRAP_LINES)
+    };
+    let belongs = match new.rule.stands {
+        Stands::Alone | Stands::Preface | Stands::Trap => {
+            if let Some(preface) = starts.iter_mut().rev().take(LOOK_BACK).find(preface) {
                 // The report's own header names it; its first line stays the first line.
                 (preface.rule, preface.captures, preface.named) = (new.rule, new.captures, new.named);
                 return;
             }
+            new.rule.stands == Stands::Trap && starts.iter().rev().take(LOOK_BACK).any(announced)
         }
-        Stands::Trap => {
-            let announced = |s: &mut Start| s.rule.kind == Kind::Oops && !s.has_stack && near(&s, TRAP_LINES);
-            if before.any(announced) {
-                return;
-            }
-        }
-        Stands::Aftermath if any => return,
-        Stands::Aftermath => {}
-        Stands::Part | Stands::Panic => {
-            if before.any(|s| near(&s, PANIC_LINES)) {
-                return;
-            }
-        }
+        Stands::Aftermath => !starts.is_empty(),
+        Stands::Part | Stands::Panic => starts.iter().rev().take(LOOK_BACK).any(|s| near(s, PANIC_LINES)),
+    };
+    if !belongs {
+        starts.push(new);
     }
-    starts.push(new);
 }
 
 /// The lines of a report.
