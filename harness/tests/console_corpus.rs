@@ -3,8 +3,8 @@
 //! Each log is headed by what a good classifier says of it: `TITLE`, `ALT` spellings, `TYPE`,
 //! `CORRUPTED`; an empty line; the raw console. No `TITLE` means no splat. The folder is named by
 //! `PATCHPROOF_CORPUS`; where it is absent this test says so and passes. `PATCHPROOF_CORPUS_SHOW=0`
-//! (or `1`) prints the misses of that half, so that rules can be written against one half and checked
-//! against the other.
+//! (to `3`) prints the misses of that quarter, so that rules can be written against some quarters and
+//! checked against the others.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ const KINDS: [Kind; 12] = [
 
 struct Log {
     name: String,
-    /// Which half of the corpus it is in: rules are written on one and checked on the other.
-    half: u8,
+    /// Which quarter of the corpus it is in: rules are written on some and checked on the others.
+    part: usize,
     /// The title and its other spellings; none where there is no splat.
     titles: Vec<String>,
     kind: Option<Kind>,
@@ -54,9 +54,9 @@ fn read_log(path: &Path) -> Log {
         KINDS.into_iter().find(|k| t.contains(k.name())).unwrap_or(Kind::Oops)
     });
     let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let half = (crc32(name.as_bytes()) & 1) as u8;
+    let part = (crc32(name.as_bytes()) & 3) as usize;
     let titles: Vec<String> = values("TITLE").into_iter().chain(values("ALT")).collect();
-    Log { name, half, titles, kind, corrupted: !values("CORRUPTED").is_empty(), raw: raw.to_vec() }
+    Log { name, part, titles, kind, corrupted: !values("CORRUPTED").is_empty(), raw: raw.to_vec() }
 }
 
 /// CRC-32, so that the halves are easy to reproduce with any tool.
@@ -75,13 +75,14 @@ fn named(title: &str) -> Option<&str> {
     plain.then(|| function.split('/').next().unwrap_or(function)).filter(|f| *f != "corrupted")
 }
 
-#[derive(Default)]
 struct Score {
     right: usize,
     of: usize,
 }
 
 impl Score {
+    const NONE: Self = Self { right: 0, of: 0 };
+
     fn add(&mut self, right: bool) -> bool {
         self.right += usize::from(right);
         self.of += 1;
@@ -93,7 +94,6 @@ impl Score {
     }
 }
 
-#[derive(Default)]
 struct Figures {
     splat: Score,
     kind: Score,
@@ -104,6 +104,10 @@ struct Figures {
 }
 
 impl Figures {
+    const fn new() -> Self {
+        Self { splat: Score::NONE, kind: Score::NONE, function: Score::NONE, title: Score::NONE, corrupted: Score::NONE, false_alarms: Vec::new() }
+    }
+
     /// Scores one log and says what was missed.
     fn add(&mut self, log: &Log, splats: &[Splat]) -> Vec<&'static str> {
         let mut missed = Vec::new();
@@ -162,22 +166,23 @@ fn corpus() {
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
     paths.sort();
-    let show = std::env::var("PATCHPROOF_CORPUS_SHOW").ok().and_then(|s| s.parse::<u8>().ok());
-    let (mut all, mut halves) = (Figures::default(), [Figures::default(), Figures::default()]);
+    let show = std::env::var("PATCHPROOF_CORPUS_SHOW").ok().and_then(|s| s.parse::<usize>().ok());
+    let (mut all, mut parts) = (Figures::new(), [const { Figures::new() }; 4]);
     for path in &paths {
         let log = read_log(path);
         let splats = analyze(&log.raw);
         let missed = all.add(&log, &splats);
-        halves[usize::from(log.half)].add(&log, &splats);
-        if show == Some(log.half) && !missed.is_empty() {
+        parts[log.part].add(&log, &splats);
+        if show == Some(log.part) && !missed.is_empty() {
             let ours = splats.first().map_or_else(String::new, |s| {
                 format!("{} [{}]{}", s.title, s.kind.name(), if s.corrupted { " corrupted" } else { "" })
             });
             println!("{}: {missed:?}\n    want {:?} {:?}{}\n    got  {ours}", log.name, log.titles, log.kind, if log.corrupted { " corrupted" } else { "" });
         }
     }
-    halves[0].print("first half");
-    halves[1].print("second half");
+    for (i, figures) in parts.iter().enumerate() {
+        figures.print(&format!("part {i}"));
+    }
     all.print("corpus");
     assert!(all.splat.percent() >= 99.0, "splat or no splat: {:.1}%", all.splat.percent());
     assert!(all.kind.percent() >= 95.0, "kind: {:.1}%", all.kind.percent());

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::Kind;
 use super::frame::{Item, StackFrame, canonical, is_syscall, item, symbol_in};
-use super::helper::is_helper;
+use super::helper::{Family, is_helper};
 use super::line::Line;
 use super::rule::{Blame, Rule};
 
@@ -15,10 +15,20 @@ use super::rule::{Blame, Rule};
 pub(super) struct Stacks {
     /// Program counters of register dumps that stand before the first stack.
     pub pc: Vec<StackFrame>,
+    /// Frames below the header before any stack is announced, as KMSAN prints them.
+    pub bare: Vec<StackFrame>,
     /// Stacks of the reported context; empty ones are dropped.
     pub main: Vec<Vec<StackFrame>>,
     /// Stacks of others: who allocated, who held.
     pub other: Vec<Vec<StackFrame>>,
+}
+
+/// Which stack a frame belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Bare,
+    Main,
+    Other,
 }
 
 /// Most frames that are kept of one stack.
@@ -30,30 +40,40 @@ impl Stacks {
     /// Collects the stacks of a report's lines, its header excluded.
     pub(super) fn read<'l, 'a: 'l>(lines: impl Iterator<Item = &'l Line<'a>>) -> Self {
         let mut stacks = Self::default();
-        let (mut open, mut main) = (Vec::new(), true);
+        let (mut open, mut place) = (Vec::new(), Place::Bare);
         for line in lines {
             match item(&line.text) {
                 Item::Frame(frame) => push(&mut open, frame),
                 Item::Pc(frame) if open.is_empty() && stacks.main.is_empty() => push(&mut stacks.pc, frame),
                 Item::Pc(frame) => push(&mut open, frame),
                 Item::Main(first) => {
-                    stacks.close(&mut open, main);
-                    main = true;
+                    stacks.close(&mut open, place);
+                    place = Place::Main;
                     open.extend(first);
                 }
                 Item::Other => {
-                    stacks.close(&mut open, main);
-                    main = false;
+                    stacks.close(&mut open, place);
+                    place = Place::Other;
                 }
                 Item::Text => {}
             }
         }
-        stacks.close(&mut open, main);
+        stacks.close(&mut open, place);
+        if stacks.main.is_empty() && !stacks.bare.is_empty() {
+            stacks.main.push(std::mem::take(&mut stacks.bare));
+        }
         stacks
     }
 
-    fn close(&mut self, open: &mut Vec<StackFrame>, main: bool) {
-        let list = if main { &mut self.main } else { &mut self.other };
+    fn close(&mut self, open: &mut Vec<StackFrame>, place: Place) {
+        let list = match place {
+            Place::Bare => {
+                self.bare.append(open);
+                return;
+            }
+            Place::Main => &mut self.main,
+            Place::Other => &mut self.other,
+        };
         if !open.is_empty() && list.len() < STACKS_MAX {
             list.push(std::mem::take(open));
         }
@@ -130,9 +150,15 @@ fn one_name(function: String) -> String {
     function
 }
 
-/// The program counter or the first proven frame of the first stack that is no helper.
+/// The program counter or the first proven frame of the first stack that is no helper; where all are,
+/// the first that has at least no part in reporting.
 fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
-    stacks.spoken().iter().filter(|f| f.reliable).map(StackFrame::function).find(|f| !is_helper(f, rule.skip))
+    let names: Vec<String> = stacks.spoken().iter().filter(|f| f.reliable).map(StackFrame::function).collect();
+    // A blocked task's stack starts where it gave up the CPU.
+    let given_up = names.iter().take(6).rposition(|f| f.trim_start_matches('_') == "schedule");
+    let names = &names[given_up.filter(|_| rule.kind == Kind::Hang).unwrap_or(0)..];
+    let innocent = |skip: &[Family]| names.iter().find(|f| !is_helper(f, skip)).cloned();
+    innocent(rule.skip).or_else(|| innocent(&[Family::Report]))
 }
 
 /// The innermost frame that stands for an operation.

@@ -53,8 +53,11 @@ const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
-        r"^[\s(]*(?:#\d+:? )?(?:\[?<?[0-9a-fA-F]{{8,16}}>?\]?[\s)]+|\(ptrval\)\s+)*(?:[\w.]+ from |\([\w.]+\) from \[<[0-9a-f]+>\] \()?(?P<q>\? )?{SYMBOL}"
+        r"^[\s(]*(?:#\d+:? )?(?:\[?<?[0-9a-fA-F]{{8,16}}>?\]?[\s)]+|\(ptrval\)\s+)*(?P<q>\? )?{SYMBOL}"
     ))
+});
+static ARM: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"^\s*(?:\[<[0-9a-f]+>\] \((?P<f>[\w.]+)\) from \[<[0-9a-f]+>\] |(?P<f2>[A-Za-z_][\w.]*) from [\w.]+\+0x)")
 });
 static INLINE: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"^\s+(?P<q>\? )?(?P<f>[A-Za-z_][\w.]*) (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+)(?: \[inline\])?$")
@@ -71,7 +74,7 @@ static MAIN: LazyLock<Regex> = LazyLock::new(|| {
 });
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for)",
+        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at|hardirqs last|softirqs last|last function)",
     )
 });
 
@@ -100,6 +103,11 @@ pub(super) fn item(text: &str) -> Item {
     if text.contains("+0x") || text.contains('/') {
         if let Some(c) = PC.captures(text) {
             return Item::Pc(frame(&c));
+        }
+        if let Some(c) = ARM.captures(text) {
+            // What returns to a place in `from` is the frame; its own offset is not printed.
+            let symbol = c.name("f").or_else(|| c.name("f2")).map_or("", |m| m.as_str()).to_owned();
+            return Item::Frame(StackFrame { symbol, offset: None, module: None, source: None, reliable: true });
         }
         if let Some(c) = FRAME.captures(strip_context(text)).or_else(|| INLINE.captures(text)) {
             return Item::Frame(frame(&c));
@@ -173,8 +181,8 @@ mod tests {
         check(" <IRQ>  [<ffffffff81d94b69>] zs_free.part.3+0x12/0x340", Some(("zs_free.part.3", true)));
         check(" __list_add include/linux/list.h:77 [inline]", Some(("__list_add", true)));
         check(" zs_free+0x12/0x340 mm/zsmalloc.c:1500", Some(("zs_free", true)));
-        check("[<c010f1a8>] (zs_malloc) from [<c010b4f8>] (zs_free+0x10/0x14)", Some(("zs_free", true)));
-        check(" zs_malloc from zs_free+0x10/0x14", Some(("zs_free", true)));
+        check("[<c010f1a8>] (zs_free) from [<c010b4f8>] (zram_free_page+0x10/0x14)", Some(("zs_free", true)));
+        check(" zs_free from zram_free_page+0x10/0x14", Some(("zs_free", true)));
         check("[c0000000f7a2bb30] [c000000000a8f0a4] .zs_free+0x1c/0x80 (unreliable)", Some((".zs_free", true)));
         check("([<000000000011cdb4>] zs_free+0x1c/0x80)", Some(("zs_free", true)));
         check("RIP: 0010:zs_free+0x12/0x340", Some(("zs_free", true)));

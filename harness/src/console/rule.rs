@@ -68,7 +68,7 @@ const LEAK: &[Family] = &[Report, Memory, Alloc, Container, Broker];
 const ATOMIC: &[Family] = &[Report, Memory, Alloc, Lock, Sched];
 const HANG: &[Family] = &[Report, Lock, Sched];
 const STALL: &[Family] = &[Report, Memory, Alloc, Lock, Container, Sched, Tick];
-const LOCKS: &[Family] = &[Report, Lock, Sched];
+const LOCKS: &[Family] = &[Report, Memory, Lock, Sched, Defer];
 
 const fn rule(kind: Kind, header: &'static str, title: &'static str, blame: Blame, skip: &'static [Family]) -> Rule {
     Rule { kind, header, title, blame, skip, stands: Stands::Alone }
