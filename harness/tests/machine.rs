@@ -30,7 +30,7 @@ async fn play(script: &str) -> MachineRun {
 
 /// Runs a script with a deadline that it reaches.
 async fn play_until(script: &str, shorten: impl Fn(&mut Deadlines)) -> MachineRun {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let mut config = config(&dir, script);
     shorten(&mut config.deadlines);
     run(&config).await
@@ -102,9 +102,11 @@ async fn a_panic_that_hangs_is_a_panic() {
 
 #[tokio::test]
 async fn each_deadline_names_what_did_not_come() {
-    let deadline = |run: MachineRun| match run.end {
-        MachineEnd::Deadline { awaited } => awaited,
-        other => panic!("{other:?}"),
+    let deadline = |run: MachineRun| {
+        let MachineEnd::Deadline { awaited } = run.end else {
+            panic!("{:?}", run.end)
+        };
+        awaited
     };
     let run = play_until("says nothing", |d| d.first_frame = SHORT).await;
     assert_eq!(deadline(run), Awaited::FirstFrame);
@@ -188,9 +190,11 @@ async fn the_death_of_qemu_is_not_the_guests() {
 
 #[tokio::test]
 async fn the_hosts_failures_are_the_hosts() {
-    let error = |run: MachineRun| match run.end {
-        MachineEnd::HostFailed(e) => e,
-        other => panic!("{other:?}"),
+    let error = |run: MachineRun| {
+        let MachineEnd::HostFailed(e) = run.end else {
+            panic!("{:?}", run.end)
+        };
+        e
     };
     let full = error(play("finds the disk full").await);
     assert!(full.is_disk_full(), "{full}");
@@ -200,7 +204,8 @@ async fn the_hosts_failures_are_the_hosts() {
 
 #[tokio::test]
 async fn what_cannot_start_says_why() {
-    let cases: [(fn(&mut MachineConfig), &str); 8] = [
+    type Change = fn(&mut MachineConfig);
+    let cases: [(Change, &str); 8] = [
         (
             |c| c.qemu = "no-such-qemu".into(),
             "no-such-qemu is not installed",
@@ -235,10 +240,11 @@ async fn what_cannot_start_says_why() {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(&dir, "runs");
         change(&mut config);
-        match run(&config).await.end {
-            MachineEnd::NotStarted(e) => assert_eq!(e.to_string(), says),
-            other => panic!("{says}: {other:?}"),
-        }
+        let end = run(&config).await.end;
+        let MachineEnd::NotStarted(e) = end else {
+            panic!("{says}: {end:?}")
+        };
+        assert_eq!(e.to_string(), says);
     }
 }
 
