@@ -1,0 +1,416 @@
+//! The map `kernels`: sources, fragments, series, and `like:`.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::lookup::{Lies, Lookup};
+use super::read::{Check, Slot, Table};
+use super::types::{KernelSpec, Reference, SourceSpec};
+use super::words::{did_you_mean, listed, quoted};
+use super::yaml::Node;
+
+const KEYS: &[&str] = &["like", "source", "kconfigs", "series", "trusted"];
+const PROVIDERS: &[&str] = &["debian", "dir", "tarball", "git", "image"];
+const SOURCE_KEYS: &[&str] = &["debian", "dir", "tarball", "git", "image", "rev"];
+/// How a git URL may start. Others are refused: `ext::` runs a command.
+const GIT_SCHEMES: &[&str] = &["https://", "http://", "ssh://", "git://", "file://"];
+
+/// A kernel as it is written, before `like:`.
+struct Draft {
+    at: Range<usize>,
+    like: Slot<(String, Range<usize>)>,
+    source: Slot<SourceSpec>,
+    kconfigs: Slot<Vec<Reference>>,
+    series: Slot<Vec<Reference>>,
+    trusted: Slot<bool>,
+    /// The keys `kconfigs` and `series`, where given: an image takes none.
+    extra: Vec<(&'static str, Range<usize>)>,
+}
+
+/// What the kernels' readers need to know.
+pub(super) struct Surroundings<'a> {
+    /// The matrix file's folder, absolute.
+    pub(super) base: &'a Path,
+    pub(super) lookup: &'a dyn Lookup,
+    pub(super) kconfigs: Vec<String>,
+    pub(super) series: Vec<String>,
+}
+
+/// Reads all kernels; one that has an error is left out.
+pub(super) fn read(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+) -> IndexMap<String, KernelSpec> {
+    let mut drafts: IndexMap<String, Option<Draft>> = IndexMap::new();
+    for (key, value) in check.map(node, "`kernels`").unwrap_or_default() {
+        let name = check.name(key, "a kernel").map(str::to_owned);
+        let draft = draft(check, around, key, value);
+        if let Some(name) = name {
+            drafts.entry(name).or_insert(draft);
+        }
+    }
+    let mut kernels = IndexMap::new();
+    for name in drafts.keys() {
+        if let Some(kernel) = resolve(check, &drafts, name) {
+            kernels.insert(name.clone(), kernel);
+        }
+    }
+    kernels
+}
+
+fn draft(check: &mut Check, around: &Surroundings<'_>, key: &Node, node: &Node) -> Option<Draft> {
+    let what = format!("kernel {}", quoted(&key.spelled));
+    let table = check.table(node, &key.span, &what, KEYS)?;
+    let like = table.slot("like", |n| {
+        check
+            .word(n, "like", "a kernel's name")
+            .map(|name| (name.to_owned(), n.span.clone()))
+    });
+    let source = table.slot("source", |n| source(check, around, n));
+    let kconfigs = table.slot("kconfigs", |n| references(check, around, n, &KCONFIGS));
+    let series = table.slot("series", |n| references(check, around, n, &SERIES));
+    let trusted = table.slot("trusted", |n| check.boolean(n, "trusted"));
+    let extra = ["kconfigs", "series"];
+    let extra = extra
+        .into_iter()
+        .filter_map(|k| table.entry(k).map(|(key, _)| (k, key.span.clone())))
+        .collect();
+    Some(Draft {
+        at: key.span.clone(),
+        like,
+        source,
+        kconfigs,
+        series,
+        trusted,
+        extra,
+    })
+}
+
+/// Works `like:` in: a key that a kernel does not give is taken from the one it is like.
+fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &str) -> Option<KernelSpec> {
+    let chain = chain(check, drafts, name)?;
+    let first = chain.first()?;
+    let source = inherited(&chain, |d| &d.source);
+    let kconfigs = inherited(&chain, |d| &d.kconfigs);
+    let series = inherited(&chain, |d| &d.series).or(Vec::new());
+    let trusted = inherited(&chain, |d| &d.trusted).or(false);
+    let what = format!("kernel {}", quoted(name));
+    if matches!(source, Slot::Absent) {
+        check.missing(&first.at, &what, "source").help =
+            Some("for example `source: { debian: linux-source-6.12 }`".to_owned());
+    }
+    let source = source.got()?;
+    if matches!(source, SourceSpec::Image { .. }) {
+        return image(check, &chain, source, trusted);
+    }
+    if matches!(&kconfigs, Slot::Absent) {
+        check.missing(&first.at, &what, "kconfigs").help =
+            Some("for example `kconfigs: [base, mm]`: a configuration grows from nothing".to_owned());
+    }
+    Some(KernelSpec {
+        source,
+        kconfigs: kconfigs.got()?,
+        series,
+        trusted,
+    })
+}
+
+/// An image is ready: what would change it is an error where it is written, and not inherited.
+fn image(check: &mut Check, chain: &[&Draft], source: SourceSpec, trusted: bool) -> Option<KernelSpec> {
+    let first = chain.first()?;
+    for (key, at) in &first.extra {
+        check.error(
+            at,
+            format!("a kernel from an image is ready: it takes no `{key}`"),
+        );
+    }
+    Some(KernelSpec {
+        source,
+        kconfigs: Vec::new(),
+        series: Vec::new(),
+        trusted,
+    })
+}
+
+/// The kernel itself, then the one it is like, and so on.
+fn chain<'d>(
+    check: &mut Check,
+    drafts: &'d IndexMap<String, Option<Draft>>,
+    name: &str,
+) -> Option<Vec<&'d Draft>> {
+    let mut names = vec![name.to_owned()];
+    let mut chain = vec![drafts.get(name)?.as_ref()?];
+    loop {
+        let (like, at) = match &chain.last()?.like {
+            Slot::Absent => return Some(chain),
+            Slot::Bad => return None,
+            Slot::Got(like) => like,
+        };
+        if names.contains(like) {
+            // Each kernel of a circle tells it at its own line; one that only leads into it stays silent.
+            if like == name {
+                names.push(like.clone());
+                check.error(at, format!("`like` goes in a circle: {}", names.join(" → ")));
+            }
+            return None;
+        }
+        let Some(draft) = drafts.get(like) else {
+            if names.len() == 1 {
+                let hint = did_you_mean(like, drafts.keys().map(String::as_str).filter(|k| *k != name));
+                check.error(at, format!("there is no kernel {}{hint}", quoted(like)));
+            }
+            return None;
+        };
+        chain.push(draft.as_ref()?);
+        names.push(like.clone());
+    }
+}
+
+fn inherited<T: Clone>(chain: &[&Draft], of: impl Fn(&Draft) -> &Slot<T>) -> Slot<T> {
+    chain
+        .iter()
+        .map(|d| of(d))
+        .find(|slot| !matches!(slot, Slot::Absent))
+        .cloned()
+        .unwrap_or(Slot::Absent)
+}
+
+fn source(check: &mut Check, around: &Surroundings<'_>, node: &Node) -> Option<SourceSpec> {
+    let table = check.table(node, &node.span, "`source`", SOURCE_KEYS)?;
+    let given: Vec<_> = PROVIDERS
+        .iter()
+        .filter_map(|p| table.entry(p).map(|(k, v)| (*p, k, v)))
+        .collect();
+    let &[(provider, _, value)] = given.as_slice() else {
+        if let [_, (_, key, _), ..] = given.as_slice() {
+            check.error(
+                &key.span,
+                format!("a source is one of {}", listed(PROVIDERS.iter().copied())),
+            );
+        } else {
+            check.error(
+                &table.at,
+                format!("`source` needs one of {}", listed(PROVIDERS.iter().copied())),
+            );
+        }
+        return None;
+    };
+    if provider != "git"
+        && let Some((key, _)) = table.entry("rev")
+    {
+        check.error(&key.span, "`rev` belongs to a `git` source");
+    }
+    match provider {
+        "debian" => debian(check, value),
+        "dir" => existing(check, around, value, provider, Lies::Folder).map(|path| SourceSpec::Dir { path }),
+        "tarball" => {
+            existing(check, around, value, provider, Lies::File).map(|path| SourceSpec::Tarball { path })
+        }
+        "image" => {
+            existing(check, around, value, provider, Lies::File).map(|path| SourceSpec::Image { path })
+        }
+        _ => git(check, around, &table, value),
+    }
+}
+
+fn debian(check: &mut Check, node: &Node) -> Option<SourceSpec> {
+    let package = check.text(node, "debian", "a package such as linux-source-6.12")?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c);
+    if package.starts_with("linux-source") && package.chars().all(allowed) {
+        return Some(SourceSpec::Debian {
+            package: package.to_owned(),
+        });
+    }
+    check
+        .error(
+            &node.span,
+            format!("{} is not a package of kernel sources", quoted(package)),
+        )
+        .help =
+        Some("such packages are called linux-source-VERSION: `apt-cache search ^linux-source`".to_owned());
+    None
+}
+
+fn existing(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+    key: &str,
+    wanted: Lies,
+) -> Option<PathBuf> {
+    let path = check.path(node, key, around.base)?;
+    let kind = if wanted == Lies::Folder {
+        "directory"
+    } else {
+        "file"
+    };
+    match around.lookup.at(&path) {
+        found if found == wanted => return Some(path),
+        Lies::Nothing => check.error(&node.span, format!("there is no {kind} {}", path.display())),
+        Lies::File | Lies::Folder => check.error(&node.span, format!("{} is not a {kind}", path.display())),
+    };
+    None
+}
+
+fn git(check: &mut Check, around: &Surroundings<'_>, table: &Table<'_>, node: &Node) -> Option<SourceSpec> {
+    let rev = table.slot("rev", |n| {
+        let rev = check.word(n, "rev", "a tag, branch or commit")?;
+        let bad = rev.starts_with('-')
+            || rev.contains("..")
+            || rev.contains(|c: char| c.is_whitespace() || c.is_control());
+        if bad {
+            check.error(
+                &n.span,
+                format!("`rev` must be a tag, branch or commit, not {}", quoted(rev)),
+            );
+        }
+        (!bad).then(|| rev.to_owned())
+    });
+    if matches!(rev, Slot::Absent) {
+        check.missing(&table.at, "a `git` source", "rev").help =
+            Some("add `rev: TAG, BRANCH or COMMIT`".to_owned());
+    }
+    let text = check.text(node, "git", "a repository's path or URL")?;
+    let repo = if GIT_SCHEMES.iter().any(|s| text.starts_with(s)) || is_scp_like(text) {
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            check.error(&node.span, format!("{} is not a URL", quoted(text)));
+            return None;
+        }
+        text.to_owned()
+    } else if text.contains("::") || text.contains("://") {
+        check
+            .error(&node.span, format!("git can't be asked for {}", quoted(text)))
+            .help = Some(format!(
+            "a path, `user@host:path`, or a URL that starts with {}",
+            GIT_SCHEMES.join(", ")
+        ));
+        return None;
+    } else {
+        existing(check, around, node, "git", Lies::Folder)?
+            .to_str()?
+            .to_owned()
+    };
+    Some(SourceSpec::Git {
+        repo,
+        rev: rev.got()?,
+    })
+}
+
+/// `user@host:path`, where nothing can be taken for an option.
+fn is_scp_like(text: &str) -> bool {
+    let word = |s: &str| {
+        !s.is_empty()
+            && !s.starts_with('-')
+            && s.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    text.split_once(':').is_some_and(|(host, path)| {
+        !path.is_empty()
+            && !path.starts_with(':')
+            && host
+                .split_once('@')
+                .is_some_and(|(user, host)| word(user) && word(host))
+    })
+}
+
+/// What the entries of a list refer to.
+struct Referred {
+    key: &'static str,
+    what: &'static str,
+    names: for<'a> fn(&'a Surroundings<'_>) -> &'a [String],
+    /// The kind of thing that a path leads to; `None` for a file or a folder.
+    kind: Option<Lies>,
+    needs_one: bool,
+}
+
+const KCONFIGS: Referred = Referred {
+    key: "kconfigs",
+    what: "kconfig fragment",
+    names: |around| &around.kconfigs,
+    kind: Some(Lies::File),
+    needs_one: true,
+};
+const SERIES: Referred = Referred {
+    key: "series",
+    what: "series",
+    names: |around| &around.series,
+    kind: None,
+    needs_one: false,
+};
+
+fn references(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+    to: &Referred,
+) -> Option<Vec<Reference>> {
+    let items = check.list(node, to.key)?;
+    if items.is_empty() && to.needs_one {
+        check.error(
+            &node.span,
+            format!("`{}` must name at least one {}", to.key, to.what),
+        );
+        return None;
+    }
+    let mut found: Vec<Reference> = Vec::new();
+    let mut good = true;
+    for item in items {
+        match reference(check, around, item, to) {
+            Some(r) if found.contains(&r) => {
+                check.error(
+                    &item.span,
+                    format!("the {} {} is listed twice", to.what, quoted(&item.spelled)),
+                );
+                good = false;
+            }
+            Some(r) => found.push(r),
+            None => good = false,
+        }
+    }
+    good.then_some(found)
+}
+
+fn reference(check: &mut Check, around: &Surroundings<'_>, node: &Node, to: &Referred) -> Option<Reference> {
+    let given = check.word(node, to.key, "a list of names")?;
+    if given.contains('/') {
+        let path = check.path(node, to.key, around.base)?;
+        return match (around.lookup.at(&path), to.kind) {
+            (Lies::Nothing, _) => {
+                check.error(
+                    &node.span,
+                    format!("there is no {} at {}", to.what, path.display()),
+                );
+                None
+            }
+            (found, Some(kind)) if found != kind => {
+                check.error(&node.span, format!("{} is not a file", path.display()));
+                None
+            }
+            (Lies::File | Lies::Folder, _) => Some(Reference::Path(path)),
+        };
+    }
+    let names = (to.names)(around);
+    if names.iter().any(|n| n == given) {
+        return Some(Reference::Named(given.to_owned()));
+    }
+    let hint = did_you_mean(given, names.iter().map(String::as_str));
+    let file = [".config", ".mbox", ".patch"]
+        .iter()
+        .any(|end| given.ends_with(end));
+    let problem = check.error(
+        &node.span,
+        format!("there is no {} {}{hint}", to.what, quoted(given)),
+    );
+    problem.help = if file {
+        Some(format!(
+            "a file beside this one is written with a path: `./{given}`"
+        ))
+    } else if hint.is_empty() && !names.is_empty() {
+        Some(format!("there are {}", listed(names.iter().map(String::as_str))))
+    } else {
+        None
+    };
+    None
+}
