@@ -306,8 +306,10 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn plan(disk: u64, change: impl FnOnce(&mut ZswapPressure)) -> Option<(u32, usize)> {
-        let mut params = ZswapPressure::default();
-        params.short_slots = 0;
+        let mut params = ZswapPressure {
+            short_slots: 0,
+            ..ZswapPressure::default()
+        };
         change(&mut params);
         let plan = AreaPlan::of(disk, params.arena / 4096, &params).ok()?;
         Some((plan.area_pages, plan.cold_pages))
