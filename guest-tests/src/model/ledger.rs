@@ -50,7 +50,7 @@ impl State {
 
 /// A destructive operation on a private anonymous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Drop {
+pub enum Destroy {
     /// `MADV_DONTNEED`: the page reads zero afterwards.
     DontNeed,
     /// `MADV_FREE`: the page keeps its content until the kernel takes it, then reads zero, until the next write.
@@ -91,7 +91,7 @@ pub struct WriteIntent<'a> {
 /// A published destructive operation of one page; see [`WriteIntent`].
 #[derive(Debug)]
 #[must_use = "an operation that is not committed stays in flight"]
-pub struct DropIntent<'a> {
+pub struct DestroyIntent<'a> {
     slot: &'a Slot,
     word: u64,
 }
@@ -103,7 +103,7 @@ impl WriteIntent<'_> {
     }
 }
 
-impl DropIntent<'_> {
+impl DestroyIntent<'_> {
     /// Publishes that the operation has returned.
     pub fn commit(self) {
         commit(self.slot, self.word);
@@ -177,20 +177,20 @@ impl Ledger {
     }
 
     /// Publishes that the page's content will be dropped. Only the page's writer may call it.
-    pub fn begin_drop(&self, page: u32, how: Drop) -> DropIntent<'_> {
+    pub fn begin_destroy(&self, page: u32, how: Destroy) -> DestroyIntent<'_> {
         let slot = self.slot(page);
         let now = State::unpack(slot.intended.load(Ordering::Relaxed));
         let next = match how {
-            Drop::DontNeed => State {
+            Destroy::DontNeed => State {
                 generation: now.generation + 1,
                 data: false,
                 zero: true,
             },
-            Drop::Free => State { zero: true, ..now },
+            Destroy::Free => State { zero: true, ..now },
         };
         slot.dropped.store(next.generation, Ordering::Relaxed);
         publish(slot, next.pack());
-        DropIntent {
+        DestroyIntent {
             slot,
             word: next.pack(),
         }

@@ -104,11 +104,7 @@ impl Ledger {
             to: legal.to.max(from),
             zero: legal.zero && 2 * Rank::from(legal.dropped) + 1 >= floor,
             data: legal.data,
-            dropped: if floor % 2 == 1 {
-                from - 1
-            } else {
-                legal.dropped
-            },
+            dropped: if floor % 2 == 1 { from - 1 } else { legal.dropped },
             ..legal
         };
         let expected = Expected::NotBefore {

@@ -2,6 +2,7 @@
 
 mod lies;
 mod stamps;
+mod transitions;
 mod windows;
 
 use super::*;

@@ -17,8 +17,8 @@ fn write(ledger: &Ledger) -> Box<Page> {
     page
 }
 
-fn drop_page(ledger: &Ledger, how: Drop) {
-    ledger.begin_drop(PAGE, how).commit();
+fn destroy(ledger: &Ledger, how: Destroy) {
+    ledger.begin_destroy(PAGE, how).commit();
 }
 
 /// Judges a copy that was made at rest, as reader and as owner: they must agree.
@@ -137,7 +137,7 @@ fn dont_need_leaves_zero_and_what_comes_back_is_resurrected() {
     let ledger = ledger(FillPolicy::Mixed);
     let old = write(&ledger);
     let before = ledger.window_before(PAGE);
-    let intent = ledger.begin_drop(PAGE, Drop::DontNeed);
+    let intent = ledger.begin_destroy(PAGE, Destroy::DontNeed);
     assert!(ledger.check(PAGE, before, &old).is_ok() && ledger.check(PAGE, before, ZERO).is_ok());
     intent.commit();
     assert_eq!(at_rest(&ledger, ZERO), Ok(Verified::Whole(Held::Zero)));
@@ -157,7 +157,7 @@ fn a_freed_page_is_old_or_zero_and_zero_is_for_good() {
     let ledger = ledger(FillPolicy::Mixed);
     let older = write(&ledger);
     let old = write(&ledger);
-    drop_page(&ledger, Drop::Free);
+    destroy(&ledger, Destroy::Free);
     assert_eq!(at_rest(&ledger, &old), Ok(Verified::Whole(Held::Generation(2))));
     assert_eq!(at_rest(&ledger, &older), Err(Class::Stale));
     let mut taken_while_copied = old.clone();
@@ -166,7 +166,15 @@ fn a_freed_page_is_old_or_zero_and_zero_is_for_good() {
     assert!(matches!(reader, Ok(Verified::Mixed(_))));
     assert!(ledger.check_owner(PAGE, ZERO).is_ok());
     assert_eq!(at_rest(&ledger, &old), Err(Class::Resurrected));
-    let new = write(&ledger);
+    let before = ledger.window_before(PAGE);
+    let intent = ledger.begin(PAGE);
+    let new = stamped(intent.stamp);
+    assert!(ledger.check(PAGE, before, ZERO).is_ok() && ledger.check(PAGE, before, &new).is_ok());
+    assert_eq!(
+        ledger.check(PAGE, before, &old).unwrap_err().class,
+        Class::Resurrected
+    );
+    intent.commit();
     assert_eq!(at_rest(&ledger, &new), Ok(Verified::Whole(Held::Generation(3))));
     assert_eq!(at_rest(&ledger, &old), Err(Class::Resurrected));
     assert_eq!(at_rest(&ledger, ZERO), Err(Class::Zeroed));
@@ -213,7 +221,7 @@ fn a_reader_never_sees_dropped_data_again() {
     let ledger = ledger(FillPolicy::Mixed);
     let old = write(&ledger);
     let before = ledger.window_before(PAGE);
-    drop_page(&ledger, Drop::DontNeed);
+    destroy(&ledger, Destroy::DontNeed);
     let seen = &mut Seen::new(&ledger);
     assert!(ledger.check_seen(PAGE, before, &old, seen).is_ok());
     assert!(ledger.check_seen(PAGE, before, ZERO, seen).is_ok());
@@ -227,7 +235,7 @@ fn a_reader_never_sees_dropped_data_again() {
         ledger.check_seen(PAGE, before, ZERO, seen).unwrap_err().class,
         Class::Zeroed
     );
-    drop_page(&ledger, Drop::Free);
+    destroy(&ledger, Destroy::Free);
     for legal in [&*new, &*new, ZERO, ZERO] {
         assert!(
             ledger
@@ -278,7 +286,7 @@ fn concurrent_readers_never_blame_an_honest_writer() {
         }
         for round in 0..20_000 {
             if round % 7 == 3 {
-                let intent = ledger.begin_drop(PAGE, Drop::DontNeed);
+                let intent = ledger.begin_destroy(PAGE, Destroy::DontNeed);
                 memory.iter().for_each(|word| word.store(0, Ordering::Relaxed));
                 intent.commit();
             } else {
