@@ -10,7 +10,7 @@
 
 use super::control::{Message, Ownership};
 use super::process::Status;
-use super::{ids, roles, sweep};
+use super::{cgroup, ids, roles, sweep};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -62,6 +62,7 @@ pub(super) fn keeper(args: Vec<OsString>) -> ExitCode {
     if fallback {
         sweep::descendants();
     }
+    plan.cgroups.iter().for_each(|group| cgroup::remove(group));
     ExitCode::SUCCESS
 }
 
