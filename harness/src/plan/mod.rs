@@ -108,7 +108,7 @@ impl PlanError {
         match self {
             Self::Spec(_) => None,
             Self::NoCell { closest, .. } => Some(format!(
-                "a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: {}",
+                "a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: {}",
                 closest.join(", ")
             )),
         }

@@ -257,11 +257,11 @@ fn patterns_select() {
     ];
     insta::assert_snapshot!(shown.map(|s| s.unwrap_err().render_plain()).concat(), @r"
     error: no cell is selected by `defct`
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback
     error: no cell is selected by `*.of`
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: fixed.small@qemu.pressure.off, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: fixed.small@qemu.pressure.off, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.zswap_writeback
     error: an empty pattern selects no cell
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback
     ");
 }
 

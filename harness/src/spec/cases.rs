@@ -98,7 +98,7 @@ fn params(check: &mut Check, info: &Info, node: &Node) -> Option<BTreeMap<String
                 };
                 check
                     .error(&value.span, format!("parameter `{}` {why}{hint}", row.name))
-                    .help = Some(format!("`{}` is the {}", row.name, row.doc));
+                    .help = Some(format!("`{}`: {}", row.name, row.doc));
                 good = false;
             }
         }

@@ -55,7 +55,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<String, SpecError> {
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
+        Ok(text) => printable(path, text).map(|()| text.to_owned()),
         Err(e) => {
             let good = e.valid_up_to();
             let text = String::from_utf8_lossy(bytes);
@@ -63,6 +63,23 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<String, SpecError> {
             let problem = Problem::new(good..good + 3, format!("not UTF-8 text: byte {byte:#04x}"))
                 .help("save the file as UTF-8");
             Err(SpecError::new(path, &text, vec![problem]))
+        }
+    }
+}
+
+/// Refuses the characters that no YAML may hold, so that both readers see the same.
+fn printable(path: &Path, text: &str) -> Result<(), SpecError> {
+    let allowed = |c: char| {
+        matches!(c, '\t' | '\n' | '\r' | '\u{85}')
+            || (!c.is_control() && !matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+    };
+    match text.char_indices().find(|(_, c)| !allowed(*c)) {
+        None => Ok(()),
+        Some((at, c)) => {
+            let message = format!("the character U+{:04X} may not stand in YAML", u32::from(c));
+            let problem =
+                Problem::new(at..at + c.len_utf8(), message).help("in a quoted text, write it as an escape");
+            Err(SpecError::new(path, text, vec![problem]))
         }
     }
 }

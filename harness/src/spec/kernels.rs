@@ -89,7 +89,8 @@ fn draft(check: &mut Check, around: &Surroundings<'_>, key: &Node, node: &Node) 
     })
 }
 
-/// Works `like:` in: a key that a kernel does not give is taken from the one it is like.
+/// Works `like:` in: a key that a kernel does not give is taken from the one it is like. What the last
+/// of a chain lacks is told there only.
 fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &str) -> Option<KernelSpec> {
     let chain = chain(check, drafts, name)?;
     let first = chain.first()?;
@@ -98,7 +99,7 @@ fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &s
     let series = inherited(&chain, |d| &d.series).or(Vec::new());
     let trusted = inherited(&chain, |d| &d.trusted).or(false);
     let what = format!("kernel {}", quoted(name));
-    if matches!(source, Slot::Absent) {
+    if matches!(source, Slot::Absent) && chain.len() == 1 {
         check.missing(&first.at, &what, "source").help =
             Some("for example `source: { debian: linux-source-6.12 }`".to_owned());
     }
@@ -106,7 +107,7 @@ fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &s
     if matches!(source, SourceSpec::Image { .. }) {
         return image(check, &chain, source, trusted);
     }
-    if matches!(&kconfigs, Slot::Absent) {
+    if matches!(&kconfigs, Slot::Absent) && chain.len() == 1 {
         check.missing(&first.at, &what, "kconfigs").help =
             Some("for example `kconfigs: [base, mm]`: a configuration grows from nothing".to_owned());
     }

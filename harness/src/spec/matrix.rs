@@ -27,24 +27,28 @@ const DELAY_US_MAX: u64 = 100_000;
 /// Most racepoints armed at once.
 const ARMS_MAX: usize = 8;
 const REPEAT_MAX: u64 = 1000;
+/// Most entries of `exclude`, `include` or `expect`: each is compared with every cell.
+const ENTRIES_MAX: usize = 1000;
 
-/// The names that a matrix and its expectations may use.
+/// The names that a matrix and its expectations may use; `None` where an error hides them.
 pub(super) struct Names<'a> {
-    pub(super) kernel: Vec<&'a str>,
-    pub(super) machine: Vec<&'a str>,
-    pub(super) case: Vec<&'a str>,
+    pub(super) kernel: Option<Vec<&'a str>>,
+    pub(super) machine: Option<Vec<&'a str>>,
+    pub(super) case: Option<Vec<&'a str>>,
     /// Racepoints, where known.
     pub(super) racepoints: Option<Vec<String>>,
+    /// No setting has an error, so that all their names are known.
+    pub(super) settings_known: bool,
     /// Settings by name, as they are found: the arms, and where they are written.
     pub(super) settings: IndexMap<String, (RacepointSetting, Range<usize>)>,
 }
 
 impl Names<'_> {
-    fn of(&self, axis: &str) -> &[&str] {
+    fn of(&self, axis: &str) -> Option<&[&str]> {
         match axis {
-            "kernel" => &self.kernel,
-            "machine" => &self.machine,
-            _ => &self.case,
+            "kernel" => self.kernel.as_deref(),
+            "machine" => self.machine.as_deref(),
+            _ => self.case.as_deref(),
         }
     }
 }
@@ -116,7 +120,7 @@ fn axis_names(check: &mut Check, names: &Names<'_>, node: &Node, axis: &str) -> 
     }
     let mut found = Vec::new();
     for item in items {
-        match check.defined(item, axis, names.of(axis)) {
+        match check.defined(item, axis, axis, names.of(axis)) {
             Some(name) if found.contains(&name) => {
                 check.error(
                     &item.span,
@@ -144,6 +148,7 @@ fn settings(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Vec
     let mut found: Vec<RacepointSetting> = Vec::new();
     for item in items {
         let Some(setting) = setting(check, names, item) else {
+            names.settings_known = false;
             continue;
         };
         if let Some((_, first)) = names.settings.get(&setting.name) {
@@ -264,6 +269,9 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
     let what = format!("racepoint {}", quoted(&key.spelled));
     let table = check.table(value, &key.span, &what, &["delay"])?;
     let Some(node) = table.get("delay") else {
+        if !table.lacks("delay") {
+            return None;
+        }
         check.missing(&key.span, &what, "delay").help = Some("for example `delay: 100us..300us`".to_owned());
         return None;
     };
@@ -288,19 +296,21 @@ fn delay(check: &mut Check, node: &Node) -> Option<(u32, u32)> {
     None
 }
 
-fn entries<T>(
+pub(super) fn entries<T>(
     check: &mut Check,
     node: &Node,
     key: &str,
     mut read: impl FnMut(&mut Check, &Node) -> Option<T>,
 ) -> Option<Vec<T>> {
-    Some(
-        check
-            .list(node, key)?
-            .iter()
-            .filter_map(|n| read(check, n))
-            .collect(),
-    )
+    let items = check.list(node, key)?;
+    if items.len() > ENTRIES_MAX {
+        check.error(
+            &node.span,
+            format!("`{key}` must have at most {ENTRIES_MAX} entries"),
+        );
+        return None;
+    }
+    Some(items.iter().filter_map(|n| read(check, n)).collect())
 }
 
 fn exclude(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Exclude> {
@@ -318,17 +328,20 @@ fn exclude(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Exclude>
 
 /// Reads the four keys that say which cells are meant; each is a name or a list of names.
 pub(super) fn filter(check: &mut Check, names: &Names<'_>, table: &Table<'_>) -> Option<Filter> {
-    let settings: Vec<&str> = names.settings.keys().map(String::as_str).chain(["off"]).collect();
-    let mut read = |key: &str, known: &[&str]| match table.slot(key, |n| some_of(check, n, key, known)) {
-        Slot::Absent => Some(Vec::new()),
-        Slot::Bad => None,
-        Slot::Got(names) => Some(names),
-    };
+    let off = (!names.settings.contains_key("off")).then_some("off");
+    let settings: Vec<&str> = names.settings.keys().map(String::as_str).chain(off).collect();
+    let settings = names.settings_known.then_some(settings.as_slice());
+    let mut read =
+        |key: &str, known: Option<&[&str]>| match table.slot(key, |n| some_of(check, n, key, known)) {
+            Slot::Absent => Some(Vec::new()),
+            Slot::Bad => None,
+            Slot::Got(names) => Some(names),
+        };
     // All four are read before any error ends it.
-    let kernel = read("kernel", &names.kernel);
-    let machine = read("machine", &names.machine);
-    let case = read("case", &names.case);
-    let racepoint = read("racepoint", &settings);
+    let kernel = read("kernel", names.of("kernel"));
+    let machine = read("machine", names.of("machine"));
+    let case = read("case", names.of("case"));
+    let racepoint = read("racepoint", settings);
     Some(Filter {
         kernel: kernel?,
         machine: machine?,
@@ -337,14 +350,14 @@ pub(super) fn filter(check: &mut Check, names: &Names<'_>, table: &Table<'_>) ->
     })
 }
 
-fn some_of(check: &mut Check, node: &Node, key: &str, known: &[&str]) -> Option<Vec<String>> {
+fn some_of(check: &mut Check, node: &Node, key: &str, known: Option<&[&str]>) -> Option<Vec<String>> {
     let what = if key == "racepoint" {
         "racepoint setting"
     } else {
         key
     };
     let Value::List(items) = &node.value else {
-        return check.defined(node, what, known).map(|name| vec![name]);
+        return check.defined(node, key, what, known).map(|name| vec![name]);
     };
     if items.is_empty() {
         check.error(
@@ -353,7 +366,7 @@ fn some_of(check: &mut Check, node: &Node, key: &str, known: &[&str]) -> Option<
         );
         return None;
     }
-    let found: Vec<_> = items.iter().map(|i| check.defined(i, what, known)).collect();
+    let found: Vec<_> = items.iter().map(|i| check.defined(i, key, what, known)).collect();
     found.into_iter().collect()
 }
 
@@ -363,7 +376,7 @@ fn include(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Incl
         check.error(&node.span, "an empty entry includes nothing");
         return None;
     }
-    let mut axis = |axis: &str| table.slot(axis, |n| check.defined(n, axis, names.of(axis)));
+    let mut axis = |axis: &str| table.slot(axis, |n| check.defined(n, axis, axis, names.of(axis)));
     let (kernel, machine, case) = (axis("kernel"), axis("machine"), axis("case"));
     let racepoint = table.slot("racepoint", |n| included_setting(check, names, n));
     let repeat = table.slot("repeat", |n| repeat(check, n));
@@ -390,7 +403,9 @@ fn included_setting(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Op
     {
         return Some(setting.clone());
     }
-    let setting = setting(check, names, node)?;
+    let setting = setting(check, names, node);
+    names.settings_known &= setting.is_some();
+    let setting = setting?;
     match names.settings.get(&setting.name) {
         Some((first, at)) if *first != setting => {
             let message = format!("two different settings are called {}", quoted(&setting.name));
