@@ -84,7 +84,7 @@ pub struct Cell {
 #[derive(Debug, Clone)]
 pub enum PlanError {
     /// The matrix file asks for what can't be.
-    Spec(Box<SpecError>),
+    Spec(SpecError),
     /// A pattern given on the command line selects no cell.
     NoCell {
         /// The pattern.
@@ -151,6 +151,6 @@ impl Diagnostic for PlanError {
 
 impl From<SpecError> for PlanError {
     fn from(e: SpecError) -> Self {
-        Self::Spec(Box::new(e))
+        Self::Spec(e)
     }
 }

@@ -1,8 +1,9 @@
 //! The list `expect`: which verdict is right for which cells.
 
+use super::finding::{FindingPattern, Pattern};
 use super::matrix::{Names, entries, filter};
 use super::read::{Check, Slot};
-use super::types::{Expectation, ExpectedVerdict, FindingPattern, Pattern};
+use super::types::{Expectation, ExpectedVerdict};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::{Node, Value};
 

@@ -17,12 +17,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SpecError> {
     let whole = |problem: Problem| SpecError::new(path, "", vec![problem]);
     let unreadable = |e: std::io::Error| {
         let problem = Problem::whole(format!("can't be read: {}", plain(&e)));
-        whole(match e.kind() {
-            std::io::ErrorKind::NotFound => problem.help(format!(
-                "paths start at the current folder{}",
-                std::env::current_dir().map_or_else(|_| String::new(), |d| format!(", {}", d.display()))
-            )),
-            _ => problem,
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let here = std::env::current_dir()
+            .ok()
+            .filter(|_| missing && path.is_relative());
+        whole(match here {
+            Some(here) => problem.help(format!("paths start at the current folder, {}", here.display())),
+            None => problem,
         })
     };
     // Looked at before it is opened: opening a FIFO would wait for its writer.

@@ -7,13 +7,16 @@
 mod cases;
 mod expect;
 mod file;
+mod finding;
 mod kernels;
 mod lookup;
 mod machines;
 mod matrix;
 mod problem;
+mod racepoints;
 mod read;
 pub mod series;
+mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
@@ -27,12 +30,12 @@ use indexmap::IndexMap;
 
 pub use expect::FINDING_CLASSES;
 pub use file::FILE_LEN_MAX;
+pub use finding::{FindingPattern, FindingView, Pattern};
 pub use lookup::{Folders, Lies, Lookup};
 pub use problem::{Problem, SpecError};
 pub use types::{
-    Accel, Backend, CaseSpec, Defaults, Exclude, Expectation, ExpectedVerdict, Filter, FindingPattern,
-    FindingView, Include, KernelSpec, MachineSpec, Matrix, Pattern, RacepointSetting, Reference, SourceSpec,
-    Spec,
+    Accel, Backend, CaseSpec, Defaults, Exclude, Expectation, ExpectedVerdict, Filter, Include, KernelSpec,
+    MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
 use read::{Check, Table};

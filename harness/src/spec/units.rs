@@ -81,7 +81,7 @@ fn shown(n: u64, units: &[(&str, u64)]) -> String {
     let fits = units
         .iter()
         .rev()
-        .find(|(_, factor)| n >= *factor && n % factor == 0);
+        .find(|(_, factor)| n >= *factor && n.is_multiple_of(*factor));
     let (unit, factor) = fits.or(units.first()).copied().unwrap_or(("", 1));
     format!("{}{unit}", n / factor)
 }
