@@ -55,6 +55,9 @@ pub(super) fn read(
             kernels.insert(name.clone(), kernel);
         }
     }
+    if kernels.len() < drafts.len() && check.problems.is_empty() {
+        check.error(&node.span, "some of these kernels can't be used");
+    }
     kernels
 }
 
@@ -104,7 +107,12 @@ fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &s
     if matches!(source, SourceSpec::Image { .. }) {
         return image(check, &chain, source, trusted);
     }
-    if matches!(&kconfigs, Slot::Absent) && chain.len() == 1 {
+    // A chain that ends at an image ends at a kernel that is right without fragments: told here, then.
+    let ends_at_image = matches!(
+        chain.last().map(|d| &d.source),
+        Some(Slot::Got(SourceSpec::Image { .. }))
+    );
+    if matches!(&kconfigs, Slot::Absent) && (chain.len() == 1 || ends_at_image) {
         check.missing(&first.at, &what, "kconfigs").help =
             Some("for example `kconfigs: [base, mm]`: a configuration grows from nothing".to_owned());
     }

@@ -336,6 +336,21 @@ fn an_image_takes_nothing_and_paths_may_stand_for_names() {
 }
 
 #[test]
+fn a_source_instead_of_an_image_needs_fragments() {
+    let kernels = "  ready: { source: { image: bzImage } }\n  middle: { like: ready, source: { dir: linux } }\n  last: { like: middle }\n";
+    insta::assert_snapshot!(bad(edited("  defect: {", &format!("{kernels}  defect: {{"))), @r"
+    /m/a.yaml:5:3: error: kernel `middle` lacks the key `kconfigs`
+      5 |   middle: { like: ready, source: { dir: linux } }
+        |   ^^^^^^
+      help: for example `kconfigs: [base, mm]`: a configuration grows from nothing
+    /m/a.yaml:6:3: error: kernel `last` lacks the key `kconfigs`
+      6 |   last: { like: middle }
+        |   ^^^^
+      help: for example `kconfigs: [base, mm]`: a configuration grows from nothing
+    ");
+}
+
+#[test]
 fn like_takes_over_only_what_is_not_given_and_never_circles() {
     let spec = good(&edited(
         "  defect: {",
