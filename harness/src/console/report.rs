@@ -29,9 +29,17 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
             stacks = Stacks::read(body.all.iter().skip(1));
         }
     }
+    let mut function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+    let mut torn = false;
+    if function.is_none() && start.rule.kind == Kind::Oops && start.rule.blame == Blame::Trap {
+        // Another CPU's report cut in before this one had told what it knows.
+        torn = true;
+        body = Body::read(raw, start, &[]);
+        stacks = Stacks::read(body.own().into_iter().skip(1));
+        function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+    }
     let own = body.own();
     let below = own.get(1..).unwrap_or_default();
-    let function = guilty(start.rule, start.named.as_deref(), below, &stacks);
     let lost = own.iter().any(|line| line.text.contains("printk messages dropped"));
     let broken = start.rule.blame != Blame::Nobody && (function.is_none() || !stacks.has_frames());
     let mut stack = stacks.spoken();
@@ -40,7 +48,7 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
         title: title(start, function.as_deref(), below),
         kind: start.rule.kind,
         function,
-        corrupted: lost || broken,
+        corrupted: lost || torn || broken,
         t_ns: start.t_ns,
         offset: start.offset,
         end: own.last().map_or(start.offset, |line| line.end),
@@ -103,7 +111,7 @@ fn excerpt(own: &[&Line<'_>]) -> String {
 /// The top frames that are no helpers of any family.
 pub(super) fn telling_frames(stack: &[StackFrame]) -> Vec<String> {
     const ALL: &[Family] =
-        &[Family::Report, Family::Memory, Family::Alloc, Family::Lock, Family::Container, Family::Sched, Family::Tick];
+        &[Family::Report, Family::Memory, Family::Alloc, Family::Lock, Family::Container, Family::Sched, Family::Tick, Family::Core, Family::Defer];
     let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
     names.filter(|f| !is_helper(f, ALL)).take(TELLING_FRAMES).collect()
 }
