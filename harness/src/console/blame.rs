@@ -42,7 +42,7 @@ impl Stacks {
     /// Collects the stacks of a report's lines, its header excluded.
     pub(super) fn read<'l, 'a: 'l>(lines: impl Iterator<Item = &'l Line<'a>>) -> Self {
         let mut stacks = Self::default();
-        let (mut open, mut place) = (Vec::new(), Place::Bare);
+        let (mut open, mut place, mut wild) = (Vec::new(), Place::Bare, false);
         for line in lines {
             match item(&line.text) {
                 Item::Frame(frame) => push(&mut open, frame),
@@ -52,7 +52,9 @@ impl Stacks {
                     }
                     push(&mut open, caller);
                 }
-                Item::Pc(frame) if open.is_empty() && stacks.main.is_empty() => push(&mut stacks.pc, frame),
+                Item::Pc(frame) if matches!(place, Place::Bare) => push(&mut stacks.pc, frame),
+                Item::WildPc => wild = true,
+                Item::Pc(frame) if wild => push(&mut open, frame),
                 Item::Pc(frame) => {
                     stacks.trap.get_or_insert((stacks.main.len(), open.len()));
                     push(&mut open, frame);
@@ -173,14 +175,14 @@ fn trapped(rule: &Rule, stacks: &Stacks) -> Option<String> {
 }
 
 /// The program counter or the first proven frame of the first stack that is no helper; where all are,
-/// the first that has at least no part in reporting.
+/// a fault still names the first that has no part in reporting.
 fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
     let names: Vec<String> = stacks.spoken().iter().filter(|f| f.reliable).map(StackFrame::function).collect();
     // A blocked task's stack starts where it gave up the CPU.
     let given_up = names.iter().take(6).rposition(|f| f.trim_start_matches('_') == "schedule");
     let names = &names[given_up.filter(|_| rule.kind == Kind::Hang).unwrap_or(0)..];
     let innocent = |skip: &[Family]| names.iter().find(|f| !is_helper(f, skip)).cloned();
-    innocent(rule.skip).or_else(|| innocent(&[Family::Report]))
+    innocent(rule.skip).or_else(|| innocent(&[Family::Report]).filter(|_| rule.kind == Kind::Oops))
 }
 
 /// The innermost frame that stands for an operation.

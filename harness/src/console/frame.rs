@@ -43,6 +43,8 @@ pub(super) enum Item {
     Pair(StackFrame, StackFrame),
     /// The program counter of the register dump.
     Pc(StackFrame),
+    /// A program counter that is no symbol: a jump into nowhere.
+    WildPc,
     /// A stack of the reported context follows, maybe with its first frame on the same line.
     Main(Option<StackFrame>),
     /// A stack of something else follows (who allocated, who held, what another CPU does).
@@ -78,7 +80,7 @@ static MAIN: LazyLock<Regex> = LazyLock::new(|| {
 });
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at|hardirqs last|softirqs last|last function)",
+        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at)",
     )
 });
 
@@ -118,6 +120,9 @@ pub(super) fn item(text: &str) -> Item {
         if let Some(c) = FRAME.captures(strip_context(text)).or_else(|| INLINE.captures(text)) {
             return Item::Frame(frame(&c));
         }
+    }
+    if text.starts_with("RIP: 0010:0x") || text.starts_with("PC is at 0x") || text.starts_with("pc : 0x") {
+        return Item::WildPc;
     }
     if OTHER.is_match(text) { Item::Other } else { Item::Text }
 }
@@ -173,7 +178,7 @@ mod tests {
         match item(text) {
             Item::Frame(f) | Item::Pc(f) | Item::Main(Some(f)) => Some((f.symbol, f.reliable)),
             Item::Pair(callee, caller) => Some((format!("{} < {}", callee.symbol, caller.symbol), true)),
-            Item::Main(None) | Item::Other | Item::Text => None,
+            Item::Main(None) | Item::WildPc | Item::Other | Item::Text => None,
         }
     }
 
