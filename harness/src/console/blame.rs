@@ -15,6 +15,8 @@ use super::rule::{Blame, Rule};
 pub(super) struct Stacks {
     /// Program counters of register dumps that stand before the first stack.
     pub pc: Vec<StackFrame>,
+    /// Where the first program counter stands that was printed after a stack had begun: stack, frame.
+    pub trap: Option<(usize, usize)>,
     /// Frames below the header before any stack is announced, as KMSAN prints them.
     pub bare: Vec<StackFrame>,
     /// Stacks of the reported context; empty ones are dropped.
@@ -32,7 +34,7 @@ enum Place {
 }
 
 /// Most frames that are kept of one stack.
-const FRAMES_MAX: usize = 128;
+const FRAMES_MAX: usize = 1024;
 /// Most stacks that are kept of one report.
 const STACKS_MAX: usize = 32;
 
@@ -40,12 +42,23 @@ impl Stacks {
     /// Collects the stacks of a report's lines, its header excluded.
     pub(super) fn read<'l, 'a: 'l>(lines: impl Iterator<Item = &'l Line<'a>>) -> Self {
         let mut stacks = Self::default();
-        let (mut open, mut place) = (Vec::new(), Place::Bare);
+        let (mut open, mut place, mut wild) = (Vec::new(), Place::Bare, false);
         for line in lines {
             match item(&line.text) {
                 Item::Frame(frame) => push(&mut open, frame),
-                Item::Pc(frame) if open.is_empty() && stacks.main.is_empty() => push(&mut stacks.pc, frame),
-                Item::Pc(frame) => push(&mut open, frame),
+                Item::Pair(callee, caller) => {
+                    if open.is_empty() {
+                        open.push(callee);
+                    }
+                    push(&mut open, caller);
+                }
+                Item::Pc(frame) if matches!(place, Place::Bare) => push(&mut stacks.pc, frame),
+                Item::WildPc => wild = true,
+                Item::Pc(frame) if wild => push(&mut open, frame),
+                Item::Pc(frame) => {
+                    stacks.trap.get_or_insert((stacks.main.len(), open.len()));
+                    push(&mut open, frame);
+                }
                 Item::Main(first) => {
                     stacks.close(&mut open, place);
                     place = Place::Main;
@@ -124,15 +137,18 @@ pub(super) fn guilty(rule: &Rule, named: Option<&str>, lines: &[&Line<'_>], stac
     let named = named.map(|n| symbol_in(n).map_or_else(|| canonical(n), |f| f.function()));
     let named = named.filter(|n| !n.is_empty() && !n.bytes().all(|b| b.is_ascii_hexdigit()));
     let innocent = |f: &String| !is_helper(f, rule.skip);
-    let first = || named.clone().into_iter().filter(innocent).next().or_else(|| first_of_stack(rule, stacks));
+    let from_header = || named.clone().filter(innocent);
+    let first = || from_header().or_else(|| first_of_stack(rule, stacks));
     let found = match rule.blame {
         Blame::Nobody => None,
         Blame::Stack => first(),
+        Blame::Trap => from_header().or_else(|| trapped(rule, stacks)).or_else(first),
         Blame::Entry => entry(rule, stacks),
         Blame::AtLine => at_lines(lines).find(innocent).or_else(first),
         Blame::FirstSection => {
             let sections = stacks.other.iter().chain(&stacks.main);
-            sections.flatten().filter(|f| f.reliable).map(StackFrame::function).find(innocent)
+            let inner = sections.flatten().filter(|f| f.reliable).map(StackFrame::function).find(innocent);
+            inner.or_else(|| at_lines(lines).find(innocent))
         }
         Blame::CallerIs => after(lines, "caller is ").filter(innocent).or_else(first),
         Blame::LastFunction => after(lines, "last function: ").or_else(first),
@@ -150,15 +166,23 @@ fn one_name(function: String) -> String {
     function
 }
 
+/// The first frame from the program counter on that is no helper, where another context's stack was
+/// printed before it.
+fn trapped(rule: &Rule, stacks: &Stacks) -> Option<String> {
+    let (stack, frame) = stacks.trap.filter(|_| stacks.pc.is_empty())?;
+    let below = stacks.main.get(stack)?.iter().skip(frame);
+    below.filter(|f| f.reliable).map(StackFrame::function).find(|f| !is_helper(f, rule.skip))
+}
+
 /// The program counter or the first proven frame of the first stack that is no helper; where all are,
-/// the first that has at least no part in reporting.
+/// a fault still names the first that has no part in reporting.
 fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
     let names: Vec<String> = stacks.spoken().iter().filter(|f| f.reliable).map(StackFrame::function).collect();
     // A blocked task's stack starts where it gave up the CPU.
     let given_up = names.iter().take(6).rposition(|f| f.trim_start_matches('_') == "schedule");
     let names = &names[given_up.filter(|_| rule.kind == Kind::Hang).unwrap_or(0)..];
     let innocent = |skip: &[Family]| names.iter().find(|f| !is_helper(f, skip)).cloned();
-    innocent(rule.skip).or_else(|| innocent(&[Family::Report]))
+    innocent(rule.skip).or_else(|| innocent(&[Family::Report]).filter(|_| rule.kind == Kind::Oops))
 }
 
 /// The innermost frame that stands for an operation.
@@ -166,7 +190,10 @@ fn entry(rule: &Rule, stacks: &Stacks) -> Option<String> {
     let functions = |stack: &Vec<StackFrame>| -> Vec<(String, bool)> {
         stack.iter().filter(|f| f.reliable).map(|f| (f.function(), is_syscall(&f.symbol))).collect()
     };
-    let all: Vec<Vec<(String, bool)>> = stacks.main.iter().map(functions).collect();
+    let mut all: Vec<Vec<(String, bool)>> = stacks.main.iter().map(functions).collect();
+    if let (Some(first), Some(pc)) = (all.first_mut(), stacks.pc.first()) {
+        first.insert(0, (pc.function(), false));
+    }
     let of_one = |names: &Vec<(String, bool)>| {
         names.iter().enumerate().find_map(|(i, (name, syscall))| {
             let called = names.get(i + 1).is_some_and(|(caller, _)| DISPATCHER.is_match(caller));

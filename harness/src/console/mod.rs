@@ -6,6 +6,7 @@
 //! pure, bounded and linear in the console's size, and no bytes can make it panic. It does not judge
 //! (that is `verdict`), and never reads a test's status off the console.
 
+mod allow;
 mod blame;
 mod frame;
 mod helper;
@@ -15,6 +16,7 @@ mod report;
 mod rule;
 mod scan;
 
+pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
 pub use frame::StackFrame;
 pub use line::{Caller, LINE_LEN_MAX, Line, Lines, lines, marks};
 

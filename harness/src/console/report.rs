@@ -8,7 +8,7 @@ use super::blame::{Stacks, guilty};
 use super::frame::StackFrame;
 use super::helper::{Family, is_helper};
 use super::line::Line;
-use super::rule::Blame;
+use super::rule::{Blame, Stands};
 use super::scan::{Body, Start};
 use super::{Kind, REPORT_LEN_MAX, Splat, TITLE_LEN_MAX};
 
@@ -29,24 +29,51 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
             stacks = Stacks::read(body.all.iter().skip(1));
         }
     }
+    let mut function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+    let mut torn = false;
+    if function.is_none() && start.rule.kind == Kind::Oops && start.rule.blame == Blame::Trap {
+        // Another CPU's report cut in before this one had told what it knows.
+        torn = true;
+        body = Body::read(raw, start, &[]);
+        stacks = Stacks::read(body.own().into_iter().skip(1));
+        function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+    }
     let own = body.own();
     let below = own.get(1..).unwrap_or_default();
-    let function = guilty(start.rule, start.named.as_deref(), below, &stacks);
     let lost = own.iter().any(|line| line.text.contains("printk messages dropped"));
-    let broken = start.rule.blame != Blame::Nobody && (function.is_none() || !stacks.has_frames());
+    let broken = match start.rule.blame {
+        Blame::Nobody => start.rule.stands == Stands::Panic && !stacks.has_frames(),
+        Blame::LastFunction => function.is_none(),
+        Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => function.is_none(),
+        Blame::Stack | Blame::Trap | Blame::Entry | Blame::AtLine | Blame::FirstSection | Blame::CallerIs => {
+            function.is_none() || !stacks.has_frames()
+        }
+    };
+    let causeless = start.rule.stands == Stands::Aftermath;
     let mut stack = stacks.spoken();
     stack.truncate(STACK_LEN_MAX);
     Splat {
         title: title(start, function.as_deref(), below),
         kind: start.rule.kind,
         function,
-        corrupted: lost || broken,
+        corrupted: lost || torn || broken || causeless || mixed(start, &own),
         t_ns: start.t_ns,
         offset: start.offset,
         end: own.last().map_or(start.offset, |line| line.end),
         stack,
         report: excerpt(&own),
     }
+}
+
+/// Whether another context's report is mixed into one that can't be told apart by caller tags.
+fn mixed(start: &Start, own: &[&Line<'_>]) -> bool {
+    static WHO: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^CPU: \d+ (?:UID: \d+ )?PID: (\d+) ").expect("compiles"));
+    if start.caller.is_some() || start.rule.kind == Kind::Hang {
+        return false;
+    }
+    let mut pids = own.iter().filter_map(|line| Some(WHO.captures(&line.text)?[1].to_owned()));
+    let first = pids.next();
+    pids.any(|pid| Some(pid) != first)
 }
 
 /// Fills a rule's title.
@@ -103,7 +130,7 @@ fn excerpt(own: &[&Line<'_>]) -> String {
 /// The top frames that are no helpers of any family.
 pub(super) fn telling_frames(stack: &[StackFrame]) -> Vec<String> {
     const ALL: &[Family] =
-        &[Family::Report, Family::Memory, Family::Alloc, Family::Lock, Family::Container, Family::Sched, Family::Tick];
+        &[Family::Report, Family::Memory, Family::Alloc, Family::Lock, Family::Container, Family::Sched, Family::Tick, Family::Core, Family::Defer];
     let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
     names.filter(|f| !is_helper(f, ALL)).take(TELLING_FRAMES).collect()
 }

@@ -111,7 +111,9 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Reads a report from its header up to its end marker, the next report of its context, or the limit.
     pub(super) fn read(raw: &'a [u8], start: &Start, next: &[Start]) -> Self {
-        let bound = next.iter().find(|n| same_context(n.caller, start.caller)).map_or(raw.len(), |n| n.offset);
+        // Reports of a single line stand anywhere, even in the middle of another's stack.
+        let cuts = |n: &&Start| n.rule.blame != Blame::Nobody && same_context(n.caller, start.caller);
+        let bound = next.iter().find(cuts).map_or(raw.len(), |n| n.offset);
         let mut all: Vec<Line<'a>> = Vec::new();
         let mut boxes = 0;
         for mut line in lines(&raw[start.offset..]).take(BODY_LINES_MAX) {
