@@ -2,14 +2,36 @@
 //!
 //! Not here: what the processes are for.
 
+mod cgroup;
+mod control;
+pub mod dirs;
+pub mod fs;
+mod ids;
+mod job;
+mod keeper;
+mod launch;
+pub mod lock;
+mod output;
 mod process;
+mod resolve;
+mod roles;
+pub mod sandbox;
+mod sandbox_role;
+mod sweep;
 
-pub use process::{Cmd, Finished, Job, Output, ProcessError, Status};
+pub use control::Ownership;
+pub use job::{Job, Killer};
+pub use process::{Cmd, Finished, Output, ProcessError, Status};
+pub use roles::{reexec, set_self_exe};
+pub use sandbox::{Limits, Mode, Sandbox, SandboxError};
 
-/// Runs this executable in one of its inner roles (keeper, init, sandbox) when its arguments say so.
+/// Finds out how processes are owned on this host, by running one.
 ///
-/// Returns `None` for an ordinary start. Must be called before any thread exists.
-#[must_use]
-pub fn reexec() -> Option<std::process::ExitCode> {
-    None
+/// # Errors
+/// Where not even that works.
+pub fn ownership() -> Result<Ownership, ProcessError> {
+    let job = Cmd::new("true").start()?;
+    let how = job.ownership().clone();
+    job.wait()?;
+    Ok(how)
 }

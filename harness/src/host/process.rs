@@ -1,5 +1,8 @@
-//! Child processes: how they are described, started, waited for and ended.
+//! Child processes: how they are described, and what became of them.
+//!
+//! Not here: starting them and waiting for them, which `job` does.
 
+use super::sandbox::{Sandbox, SandboxError};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +39,8 @@ pub struct Cmd {
     pub(super) stdout: Output,
     pub(super) stderr: Output,
     pub(super) deadline: Option<(Duration, &'static str)>,
+    pub(super) no_namespace: bool,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Cmd {
@@ -51,6 +56,8 @@ impl Cmd {
             stdout: capture.clone(),
             stderr: capture,
             deadline: None,
+            no_namespace: false,
+            sandbox: None,
         }
     }
 }
@@ -98,65 +105,18 @@ impl Cmd {
         self
     }
 
+    /// Has the child owned without a PID namespace, as on hosts that have none: weaker, see [`super::Ownership`].
+    #[must_use]
+    pub fn no_namespace(mut self) -> Self {
+        self.no_namespace = true;
+        self
+    }
+
     /// Ends the child's whole tree after `after`; `waits_for` names what did not come ("the build to finish").
     #[must_use]
     pub fn deadline(mut self, after: Duration, waits_for: &'static str) -> Self {
         self.deadline = Some((after, waits_for));
         self
-    }
-
-    /// Starts the child under the keeper.
-    ///
-    /// # Errors
-    /// [`ProcessError::NotFound`] where the program does not exist, [`ProcessError::Start`] otherwise.
-    pub fn start(self) -> Result<Job, ProcessError> {
-        let mut expr = duct::cmd(&self.program, &self.args).unchecked().stdin_null().stdout_capture().stderr_capture();
-        if let Some(dir) = &self.cwd {
-            expr = expr.dir(dir);
-        }
-        for (name, value) in &self.env {
-            expr = expr.env(name, value);
-        }
-        let handle = expr.start().map_err(|source| ProcessError::Start { program: self.program.clone(), source })?;
-        Ok(Job { handle, program: self.program, lines: self.stdout })
-    }
-
-    /// Starts the child and waits for its end.
-    ///
-    /// # Errors
-    /// Those of [`Cmd::start`] and [`Job::wait`].
-    pub fn run(self) -> Result<Finished, ProcessError> {
-        self.start()?.wait()
-    }
-}
-
-/// A running child and everything it started. Dropping it ends all of them.
-pub struct Job {
-    handle: duct::Handle,
-    program: PathBuf,
-    lines: Output,
-}
-
-impl Job {
-    /// Waits for the end of the child (not of what it left behind, which is ended with it).
-    ///
-    /// # Errors
-    /// [`ProcessError::Deadline`] and [`ProcessError::Wait`].
-    pub fn wait(self) -> Result<Finished, ProcessError> {
-        let out = self
-            .handle
-            .wait()
-            .map_err(|source| ProcessError::Wait { program: self.program.clone(), source })?;
-        if let Output::Lines { each, .. } = &self.lines {
-            String::from_utf8_lossy(&out.stdout).lines().for_each(|l| each(l));
-        }
-        let status = out.status.code().map_or(Status::Signal(9), Status::Exit);
-        Ok(Finished { status, stdout: out.stdout.clone(), stderr: out.stderr.clone() })
-    }
-
-    /// Ends the child and everything it started; `wait` then returns. May be called from any thread, any number of times.
-    pub fn kill(&self) {
-        let _ = self.handle.kill();
     }
 }
 
@@ -165,7 +125,7 @@ impl Job {
 pub enum Status {
     /// It exited with this code.
     Exit(i32),
-    /// This signal ended it.
+    /// This signal ended it; 0 for a realtime signal.
     Signal(i32),
 }
 
@@ -215,6 +175,10 @@ pub enum ProcessError {
         /// Why.
         source: std::io::Error,
     },
+    /// Its sandbox failed, not the child itself.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sandbox(#[from] SandboxError),
     /// It took too long and was ended with everything it had started.
     #[error("{program} was ended after {after:?} of waiting for {waits_for}", program = .program.display())]
     Deadline {
