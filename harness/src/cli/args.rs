@@ -138,7 +138,7 @@ pub(super) struct Console {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    crate::spec::parse_bytes(text)
+    crate::spec::size(text)
 }
 
 #[cfg(test)]

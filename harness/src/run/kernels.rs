@@ -5,7 +5,7 @@ use super::dispatch::{Config, infra};
 use super::evidence::with_causes;
 use super::{Event, KernelRecord};
 use crate::kernel::{self, BuildStep, Built, KernelError};
-use crate::source::{Cancel, Series, SeriesError, SeriesKind, SeriesProblem, Source};
+use crate::source::{Cancel, Inexact, Note, Series, SeriesError, SeriesKind, SeriesProblem, Source};
 use crate::spec::{KernelSpec, Reference, SourceSpec};
 use crate::verdict::{Class, Finding, Verdict};
 use std::path::PathBuf;
@@ -77,13 +77,25 @@ fn ready(name: &str, built: Built) -> Made {
 }
 
 fn notes(record: &kernel::KernelRecord) -> Vec<String> {
-    let inexact = record.notes.iter().map(ToString::to_string);
+    let inexact = record.notes.iter().map(note_words);
     let dropped = record
         .racepoints
         .dropped
         .iter()
         .map(|(site, why)| format!("racepoint {site} does not fit this kernel and is left out: {why}"));
     inexact.chain(dropped).collect()
+}
+
+/// How one patch fitted less than exactly, for people.
+fn note_words(note: &Note) -> String {
+    let file = note.file.as_ref().map_or_else(String::new, |f| format!(" ({})", f.display()));
+    let how = match &note.what {
+        Inexact::Offset { hunk, lines } => format!("hunk {hunk} applied {lines:+} lines from where it says"),
+        Inexact::Fuzz { context } => format!("applied with less context than it has ({context})"),
+        Inexact::ThreeWay => "merged three ways with the version it was made on".to_owned(),
+        Inexact::Converted { how } => format!("converted first: {how}"),
+    };
+    format!("{}/{}{file}: {how}", note.series, note.patch)
 }
 
 fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, SeriesError> {

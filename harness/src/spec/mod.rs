@@ -39,6 +39,7 @@ pub use types::{
 };
 
 use read::{Check, Table};
+pub(crate) use units::size;
 use yaml::{Node, Value};
 
 const KEYS: &[&str] = &[

@@ -334,3 +334,22 @@ impl ExpectedVerdict {
         }
     }
 }
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl std::fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Debian { package } => f.write_str(package),
+            Self::Dir { path } | Self::Tarball { path } | Self::Image { path } => write!(f, "{}", path.display()),
+            Self::Git { repo, rev } => write!(f, "{repo} at {rev}"),
+        }
+    }
+}

@@ -24,7 +24,7 @@ const TIMES: &[(&str, u64)] = &[
 ];
 
 /// Reads a size: bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     scaled(
         text,
         SIZES,

@@ -150,7 +150,7 @@ impl RunDir {
     /// [`StoreError::Io`].
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        host::write_atomic(&path, bytes).map_err(at(&path))
+        host::fs::write_atomic(&path, bytes).map_err(at(&path))
     }
 
     /// Writes `summary.json`.
@@ -177,7 +177,7 @@ fn to_json(path: &Path, record: &impl Serialize, pretty: bool) -> Result<Vec<u8>
 /// [`StoreError::Io`].
 pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StoreError> {
     let bytes = to_json(path, record, true)?;
-    host::write_atomic(path, &bytes).map_err(at(path))
+    host::fs::write_atomic(path, &bytes).map_err(at(path))
 }
 
 /// Reads a record.
