@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Pages of one step, at most: they are looked up, verified and paged out together.
-const BATCH_MAX: usize = 4;
+const BATCH_MAX: usize = 8;
 /// How many of its last page-outs a worker remembers, to come back to them.
-const ECHO_LEN: usize = 256;
+const ECHO_LEN: usize = 128;
 
 /// One worker.
 pub struct Worker<'a> {
@@ -105,15 +105,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Chooses the pages of a step: a random place, or (three times in four) one paged out a short while
-    /// ago, whose compressed copy is about to be written back.
+    /// ago, whose compressed copy is about to be written back. How long ago is drawn evenly over its
+    /// magnitude, since how many copies the pool holds depends on their sizes. Half of the steps take
+    /// one page, a quarter two, and so on: a single page frees one slot and takes it again at once.
     fn choose(&mut self) -> Range<usize> {
-        let start = if self.echo.is_empty() || self.rng.next_u32() & 3 == 0 {
-            self.own.start + self.below(self.own.len())
-        } else {
-            let at = self.below(self.echo.len());
-            self.echo[at]
+        let magnitude = self.below(ECHO_LEN.ilog2() as usize);
+        let ago = self.below(2 << magnitude);
+        let start = match self.steps.checked_sub(ago + 1) {
+            Some(step) if self.rng.next_u32() & 3 != 0 => self.echo[step % ECHO_LEN],
+            _ => self.own.start + self.below(self.own.len()),
         };
-        let len = 1 + self.below(BATCH_MAX);
+        let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
         start..self.own.end.min(start + len)
     }
 
