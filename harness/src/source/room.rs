@@ -96,7 +96,7 @@ impl Room {
         if self.mode == Mode::Off {
             return Ok(cmd.cwd(cwd));
         }
-        let mut sandbox = Sandbox::new();
+        let mut sandbox = Sandbox::new(crate::host::Mode::Bubblewrap);
         for bind in &self.binds {
             sandbox = match &bind.how {
                 How::ReadOnly => sandbox.ro(&bind.host, &bind.shown),
@@ -104,6 +104,6 @@ impl Room {
                 How::Overlay { upper, work } => sandbox.overlay(&bind.host, upper, work, &bind.shown),
             };
         }
-        Ok(sandbox.cwd(cwd).wrap(cmd))
+        Ok(sandbox.wrap(cmd.cwd(cwd)))
     }
 }
