@@ -38,6 +38,8 @@ pub use types::{
     MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
+pub use units::parse_bytes;
+
 use read::{Check, Table};
 use yaml::{Node, Value};
 
