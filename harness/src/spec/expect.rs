@@ -21,8 +21,10 @@ const VERDICTS: &[(&str, ExpectedVerdict)] = &[
 pub const FINDING_CLASSES: &[&str] = &[
     // A page that holds what it must not hold: the model's words.
     "stale", "foreign", "torn", "spliced", "zeroed", "resurrected", "flipped", "poison", "garbage", "faulted",
-    // What else the guest can tell, and a guest that is gone.
-    "hang", "leak", "conservation", "taint", "lost_guest",
+    // What else the guest can tell, and a guest that is gone or never came.
+    "hang", "leak", "conservation", "taint", "lost", "boot",
+    // Findings about a series, before anything is booted.
+    "apply", "config", "build",
     // The kinds of the kernel's own reports.
     "oops", "warning", "kasan", "kmsan", "kcsan", "kfence", "ubsan", "lockdep", "atomic", "reboot",
 ];

@@ -32,7 +32,7 @@ pub struct FindingView<'a> {
 impl FindingPattern {
     /// Whether a finding is the one expected.
     #[must_use]
-    pub fn matches(&self, finding: FindingView<'_>) -> bool {
+    pub fn matches(&self, finding: &FindingView<'_>) -> bool {
         match self {
             Self::Class(class) => class == finding.class,
             Self::AnySplat => finding.splat,

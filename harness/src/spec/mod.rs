@@ -38,6 +38,8 @@ pub use types::{
     MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
+pub use units::parse_bytes;
+
 use read::{Check, Table};
 pub(crate) use units::size;
 use yaml::{Node, Value};

@@ -23,6 +23,14 @@ const TIMES: &[(&str, u64)] = &[
     ("h", 3_600_000_000),
 ];
 
+/// Reads a size as YAML and the command line spell it: `300MiB` → bytes.
+///
+/// # Errors
+/// What is wrong with it: a fragment that fits after the name of what was given.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    size(text)
+}
+
 /// Reads a size: bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     scaled(

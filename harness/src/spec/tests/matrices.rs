@@ -951,7 +951,7 @@ fn expectations() {
     /m/a.yaml:15:39: error: there is no finding `corruption`
       15 |   - { verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }
          |                                       ^^^^^^^^^^
-      help: known are `stale`, `foreign`, `torn`, `spliced`, `zeroed`, `resurrected`, `flipped`, `poison`, `garbage`, `faulted`, `hang`, `leak`, `conservation`, `taint`, `lost_guest`, `oops`, `warning`, `kasan`, `kmsan`, `kcsan`, `kfence`, `ubsan`, `lockdep`, `atomic`, `reboot`, `splat`, and maps `{ splat: REGEX, function: REGEX }`
+      help: known are `stale`, `foreign`, `torn`, `spliced`, `zeroed`, `resurrected`, `flipped`, `poison`, `garbage`, `faulted`, `hang`, `leak`, `conservation`, `taint`, `lost`, `boot`, `apply`, `config`, `build`, `oops`, `warning`, `kasan`, `kmsan`, `kcsan`, `kfence`, `ubsan`, `lockdep`, `atomic`, `reboot`, `splat`, and maps `{ splat: REGEX, function: REGEX }`
     /m/a.yaml:15:60: error: `(` is not a regular expression: unclosed group
       15 |   - { verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }
          |                                                            ^^^
@@ -1044,7 +1044,7 @@ fn finding_patterns_match_what_they_say() {
     let hits = |f| {
         patterns
             .iter()
-            .map(|p: &FindingPattern| p.matches(f))
+            .map(|p: &FindingPattern| p.matches(&f))
             .collect::<Vec<_>>()
     };
     assert_eq!(hits(stale), [false, false, false, false]);
