@@ -138,7 +138,7 @@ pub(super) struct Console {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    crate::spec::size(text)
+    crate::spec::parse_bytes(text)
 }
 
 #[cfg(test)]

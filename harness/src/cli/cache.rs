@@ -37,7 +37,7 @@ pub(super) fn cache(what: &Args, json: bool) -> Done {
 /// Opens the cache where it is, with the limit that the user set.
 pub(super) fn open() -> Result<Cache, Failure> {
     let limit = match std::env::var("PATCHPROOF_CACHE_SIZE") {
-        Ok(text) => spec::size(&text).map_err(|why| Failure::Limit(text, why))?,
+        Ok(text) => spec::parse_bytes(&text).map_err(|why| Failure::Limit(text, why))?,
         Err(_) => DEFAULT_LIMIT_BYTES,
     };
     Ok(Cache::open(&dirs::cache()?, limit)?)

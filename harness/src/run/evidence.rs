@@ -81,7 +81,7 @@ pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> 
                 splat: matches!(first.class, Class::Splat(_)),
                 function: first.function.as_deref(),
             };
-            expected.is_none_or(|e| e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(view)))
+            expected.is_none_or(|e| e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(&view)))
         }
         (
             ExpectedVerdict::Pass | ExpectedVerdict::Fail | ExpectedVerdict::Inconclusive | ExpectedVerdict::Skip,

@@ -41,7 +41,6 @@ pub use types::{
 pub use units::parse_bytes;
 
 use read::{Check, Table};
-pub(crate) use units::size;
 use yaml::{Node, Value};
 
 const KEYS: &[&str] = &[
