@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic as a test may")]
 
+#[path = "common/again.rs"]
+mod again;
+mod common;
+
+use common::Fifo;
 use harness::host::sandbox::{Enforcement, enforcement, probe};
-use harness::host::{
-    Cmd, Finished, Limits, Mode, ProcessError, Sandbox, SandboxError, Status, fs, set_self_exe,
-};
+use harness::host::{Cmd, Finished, Limits, Mode, ProcessError, Sandbox, SandboxError, Status, fs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +19,6 @@ struct Tree {
 
 impl Tree {
     fn new() -> Self {
-        set_self_exe(env!("CARGO_BIN_EXE_patchproof"));
         let tree = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -47,7 +49,6 @@ impl Drop for Tree {
 }
 
 fn sh(script: &str) -> Cmd {
-    set_self_exe(env!("CARGO_BIN_EXE_patchproof"));
     Cmd::new("sh").args(["-c", script])
 }
 
@@ -72,8 +73,12 @@ fn plain() -> Sandbox {
 }
 
 #[test]
+fn all_this_holds_for_an_ordinary_user() {
+    again::as_an_ordinary_user("all_this_holds_for_an_ordinary_user");
+}
+
+#[test]
 fn it_works_here() {
-    set_self_exe(env!("CARGO_BIN_EXE_patchproof"));
     probe().unwrap();
 }
 
@@ -360,7 +365,8 @@ fn control_groups_go_with_their_sandbox() {
             .lines()
             .filter(|line| line.contains(" cgroup"))
             .filter_map(|line| line.split(' ').nth(1));
-        let mine = format!("patchproof.{}.", std::process::id());
+        let own = std::fs::read_link("/proc/self").unwrap();
+        let mine = format!("patchproof.{}.", own.display());
         mounts
             .flat_map(|mount| {
                 walkdir::WalkDir::new(mount)
@@ -391,17 +397,14 @@ fn control_groups_go_with_their_sandbox() {
 
 #[test]
 fn killing_ends_what_is_inside() {
-    let tree = Tree::new();
-    let fifo = tree.path("lower/fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let sandbox = plain().rw(tree.lower(), "/src");
+    let fifo = Fifo::new();
+    let sandbox = plain().rw(Path::new(fifo.name()).parent().unwrap(), "/outside");
+    let daemon = "exec >/outside/fifo; trap \"\" TERM; exec sleep infinity";
     let job = sandbox
-        .wrap(sh(
-            "setsid sh -c 'exec >/src/fifo; trap \"\" TERM; exec sleep infinity' & exec sleep infinity",
-        ))
+        .wrap(sh(&format!("setsid sh -c '{daemon}' & exec sleep infinity")))
         .start()
         .unwrap();
-    let mut inside = std::fs::File::open(&fifo).unwrap();
+    let mut inside = fifo.open();
     job.kill();
     assert_eq!(job.wait().unwrap().status, Status::Signal(9));
     assert_eq!(std::io::Read::read(&mut inside, &mut [0]).unwrap(), 0);

@@ -4,6 +4,7 @@
 //! possible if our parent is ours to write and hands the controllers down. Joining is the sandbox role's,
 //! removing the keeper's, which outlives everything inside. Not here: limits of single processes.
 
+use super::procfs;
 use super::sandbox::Limits;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,11 +36,8 @@ pub(super) fn make(limits: &Limits) -> Result<Vec<PathBuf>, String> {
         true => return Ok(Vec::new()),
         false => (read("/proc/self/mounts")?, read("/proc/self/cgroup")?),
     };
-    let name = format!(
-        "{PREFIX}{}.{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let maker = procfs::own().ok_or("/proc does not show us")?.pid;
+    let name = format!("{PREFIX}{maker}.{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut made = Vec::new();
     for (controller, limit) in wanted {
         let group = hierarchy(controller, &mounts, &own)

@@ -114,11 +114,11 @@ mod tests {
         std::fs::write(tree.join("a/b/file"), "x").unwrap();
         std::os::unix::fs::symlink("/", tree.join("a/link")).unwrap();
         for path in [tree.join("a/b"), tree.join("a")] {
-            std::fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
         }
         // As root the plain removal succeeds; both ways must.
         open_folders(&tree).unwrap();
-        std::fs::set_permissions(tree.join("a"), Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(tree.join("a"), Permissions::from_mode(0o000)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());
         remove_tree(&tree).unwrap();

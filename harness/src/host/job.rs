@@ -75,7 +75,7 @@ impl Cmd {
             stdout,
             stderr,
         };
-        job.await_start().map_err(failed)?;
+        job.await_start()?;
         Ok(job)
     }
 
@@ -92,6 +92,16 @@ struct Deadline {
     at: Instant,
     after: Duration,
     waits_for: &'static str,
+}
+
+fn sandbox_failed(errno: i32, what: String) -> SandboxError {
+    match errno {
+        0 => SandboxError::Refused { said: what },
+        errno => SandboxError::Setup {
+            what,
+            source: io::Error::from_raw_os_error(errno),
+        },
+    }
 }
 
 /// What was heard by the end of a tree.
@@ -219,13 +229,7 @@ impl Job {
                 Heard::Message(Message::Ended(status)) => end.status = Some(status),
                 Heard::Message(Message::Inside(code)) => end.inside = Some(code),
                 Heard::Message(Message::Failed { errno, what }) => {
-                    end.failed = Some(match errno {
-                        0 => SandboxError::Refused { said: what },
-                        errno => SandboxError::Setup {
-                            what,
-                            source: io::Error::from_raw_os_error(errno),
-                        },
-                    });
+                    end.failed = Some(sandbox_failed(errno, what));
                 }
                 Heard::Message(Message::Mode(_) | Message::Started) => {}
                 Heard::TimedOut => {
@@ -256,26 +260,33 @@ impl Job {
     }
 
     /// Waits until the command runs, so that a failure to run it is not taken for its own.
-    fn await_start(&mut self) -> io::Result<()> {
+    fn await_start(&mut self) -> Result<(), ProcessError> {
+        let failed = |source| ProcessError::Start {
+            program: self.program.clone(),
+            source,
+        };
         let mut owned = false;
         loop {
-            match self.listener.next(None)? {
+            match self.listener.next(None).map_err(failed)? {
                 Heard::Message(Message::Mode(mode)) => {
                     self.ownership = mode;
                     owned = true;
                 }
                 Heard::Message(Message::Started) => return Ok(()),
-                Heard::Message(Message::Failed { errno: 0, what }) => return Err(io::Error::other(what)),
-                Heard::Message(Message::Failed { errno, .. }) => {
-                    return Err(io::Error::from_raw_os_error(errno));
+                Heard::Message(Message::Failed { errno, what }) if self.sandboxed => {
+                    return Err(sandbox_failed(errno, what).into());
                 }
-                Heard::End | Heard::TimedOut if owned => {
-                    return Err(io::Error::other("its keeper was killed before it ran"));
+                Heard::Message(Message::Failed { errno: 0, what }) => {
+                    return Err(failed(io::Error::other(what)));
+                }
+                Heard::Message(Message::Failed { errno, .. }) => {
+                    return Err(failed(io::Error::from_raw_os_error(errno)));
                 }
                 Heard::End | Heard::TimedOut => {
-                    return Err(io::Error::other(
-                        "the executable that should keep it is not patchproof",
-                    ));
+                    return Err(failed(io::Error::other(match owned {
+                        true => "its keeper was killed before it ran",
+                        false => "the executable that should keep it is not patchproof",
+                    })));
                 }
                 Heard::Message(Message::Ended(_) | Message::Inside(_)) => {}
             }

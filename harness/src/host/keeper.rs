@@ -10,7 +10,7 @@
 
 use super::control::{Message, Ownership};
 use super::process::Status;
-use super::{cgroup, ids, roles, sweep};
+use super::{cgroup, ids, procfs, roles, sweep};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -90,7 +90,10 @@ pub(super) fn init(args: Vec<OsString>) -> ExitCode {
     }
     match plan.start_command() {
         Ok(mut child) => {
-            Message::Started.send(&control);
+            // A sandbox reports its start by itself, and must be the only one to write while bubblewrap does.
+            if !plan.sandboxed {
+                Message::Started.send(&control);
+            }
             Message::Ended(reap_until(&mut child)).send(&control);
         }
         Err(source) => Message::failed("running it", &source).send(&control),
@@ -220,9 +223,7 @@ fn reap_until(child: &mut Child) -> Status {
 
 /// The number of our parent in the namespace that /proc shows.
 fn parent() -> Option<OsString> {
-    let stat = std::fs::read("/proc/self/stat").ok()?;
-    let (_, parent) = sweep::state_and_parent(&stat)?;
-    Some(parent.to_string().into())
+    procfs::own().map(|own| own.parent.to_string().into())
 }
 
 fn usage() -> ExitCode {

@@ -13,6 +13,7 @@ mod launch;
 pub mod lock;
 mod output;
 mod process;
+mod procfs;
 mod resolve;
 mod roles;
 pub mod sandbox;

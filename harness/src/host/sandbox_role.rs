@@ -129,6 +129,7 @@ fn become_bubblewrap(args: Vec<OsString>, control: &OwnedFd) -> Result<Infallibl
     nix::unistd::dup2_stdin(null).doing("emptying standard input")?;
     // Bubblewrap inherits this one, and keeps it from the command.
     fcntl(control, FcntlArg::F_SETFD(FdFlag::empty())).doing("handing over the control socket")?;
+    Message::Started.send(control);
     let error = Command::new(&plan.bwrap)
         .arg("--json-status-fd")
         .arg(control.as_raw_fd().to_string())
