@@ -112,7 +112,7 @@ impl Site<'_> {
                 limit: 4096,
             })
             .stderr(Output::Lines { each: Arc::new(move |line| err.line(line)), limit: 4096 });
-        Ok(self.cancel.run(self.room.wrap(cmd)?)?)
+        Ok(self.cancel.run(self.room.wrap(cmd))?)
     }
 
     /// Makes `.config` from the lines in `wanted` (a file that the room shows).

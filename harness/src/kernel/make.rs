@@ -8,11 +8,12 @@ use super::record::{KernelRecord, RECIPE, SeriesRecord};
 use super::toolchain::Toolchain;
 use super::worktree::{State, Target, Worktree};
 use super::{BuildStep, Infra, KernelError, Progress, Request, put};
-use crate::source::cache::{Cache, Held, Scratch, Shelf, failed, write_atomic};
+use crate::host::fs::write_atomic;
+use crate::host::{Cmd, Mode};
+use crate::source::cache::{Cache, Held, Scratch, Shelf, failed};
 use crate::source::manifest::{Manifest, hash_file};
 use crate::source::room::Room;
-use crate::source::{Apply, Cancel, Delta, Identity, Mode, Pristine, in_order, kconfig, tree};
-use crate::host::Cmd;
+use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig, tree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(super) fn ready_image(
         fragments: vec![],
         config_hash: None,
         toolchain: None,
-        sandbox: request.sandbox,
+        sandbox: request.sandbox == Mode::Bubblewrap,
         build_s: None,
         bzimage_hash: hash_file(&dir.join("bzImage")).map_err(failed("read", path))?.to_hex().to_string(),
     };
@@ -109,8 +110,8 @@ impl Work<'_> {
         loop {
             let delta = self.apply(&without)?;
             let made = match self.wanted.request.sandbox {
-                Mode::On if self.wanted.request.series.is_empty() => self.bare(&delta),
-                Mode::On => self.in_overlay(&delta),
+                Mode::Bubblewrap if self.wanted.request.series.is_empty() => self.bare(&delta),
+                Mode::Bubblewrap => self.in_overlay(&delta),
                 Mode::Off => self.in_place(&delta),
             };
             let Err(KernelError::Build(failure)) = made else { return made };
@@ -286,7 +287,7 @@ impl Work<'_> {
         }
         let (file, dir) = self.input("merged.config", &self.wanted.merged.text(None))?;
         let paths = Paths::of(&base.worktree, self.cache);
-        let room = Room::new(Mode::On)
+        let room = Room::new(Mode::Bubblewrap)
             .overlay(&paths.tree, &over_src, "/src")
             .overlay(&paths.build, &over_build, "/build")
             .ro(&paths.ccache, "/ccache")
@@ -316,7 +317,7 @@ impl Work<'_> {
                 .args(["-f", "--"])
                 .args(some.iter().map(|path| site.room.seen(&site.tree.join(path))))
                 .deadline(REMOVE_DEADLINE, "removed files to go");
-            let done = self.cancel.run(site.room.wrap(cmd)?)?;
+            let done = self.cancel.run(site.room.wrap(cmd))?;
             if !done.success() {
                 let said = String::from_utf8_lossy(&done.stderr).into_owned();
                 return Err(failed("remove files of", site.tree)(std::io::Error::other(said)).into());
@@ -402,7 +403,7 @@ impl Work<'_> {
             fragments: request.fragments.clone(),
             config_hash: Some(hash("config")?),
             toolchain: Some(wanted.toolchain.clone()),
-            sandbox: request.sandbox,
+            sandbox: request.sandbox == Mode::Bubblewrap,
             build_s: Some(self.start.elapsed().as_secs_f64()),
             bzimage_hash: hash("bzImage")?,
         };

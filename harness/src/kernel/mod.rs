@@ -25,10 +25,11 @@ pub use fragment::{FragmentError, MissingLine};
 pub use record::{KernelRecord, RECIPE, SeriesRecord};
 pub use toolchain::Toolchain;
 
+use crate::host::Mode;
 use crate::source::cache::{Held, failed};
 use crate::source::manifest::ManifestError;
 use crate::source::{
-    ApplyError, ApplyFailure, CacheError, Cancel, Identity, Mode, Origin, Series, Shelf, Source, SourceError,
+    ApplyError, ApplyFailure, CacheError, Cancel, Identity, Origin, Series, Shelf, Source, SourceError,
     Stopped,
 };
 use std::path::{Path, PathBuf};

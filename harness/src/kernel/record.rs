@@ -3,9 +3,10 @@
 //! Not here: making it.
 
 use super::Request;
+use crate::host::Mode;
 use super::fragment::Merged;
 use super::toolchain::Toolchain;
-use crate::source::{Identity, Mode, Note, Racepoints, Series, SeriesKind, in_order};
+use crate::source::{Identity, Note, Racepoints, Series, SeriesKind, in_order};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -36,7 +37,7 @@ pub struct KernelRecord {
     /// What built it; none for a ready image.
     pub toolchain: Option<Toolchain>,
     /// Whether patches were applied and built in the sandbox.
-    pub sandbox: Mode,
+    pub sandbox: bool,
     /// Seconds from the first patch to the finished image, base build included where it had to be made.
     pub build_s: Option<f64>,
     /// BLAKE3 of bzImage.
@@ -79,7 +80,7 @@ pub(super) fn key(request: &Request, identity: &Identity, merged: &Merged, toolc
         "series": series,
         "config": merged.id(),
         "toolchain": toolchain.id(),
-        "sandbox": request.sandbox,
+        "sandbox": request.sandbox == Mode::Bubblewrap,
     });
     blake3::hash(parts.to_string().as_bytes()).to_hex()[..32].to_owned()
 }

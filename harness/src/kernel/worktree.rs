@@ -13,7 +13,8 @@
 
 use super::KernelError;
 use super::failure::BuildFailure;
-use crate::source::cache::{Cache, Shelf, failed, remove_tree, write_atomic};
+use crate::host::fs::{remove_tree, write_atomic};
+use crate::source::cache::{Cache, Shelf, failed};
 use crate::source::manifest::{self, Entry, Kind, Manifest, StatCache};
 use crate::source::tree;
 use serde::{Deserialize, Serialize};

@@ -14,9 +14,9 @@ use super::gitout::{self, Refusal, Remark};
 use super::job::{Cancel, Stopped};
 use super::manifest::{self, Manifest, ManifestError, StatCache};
 use super::patch::{self, FilePatch};
-use super::room::{Mode, Room};
+use super::room::Room;
 use super::series::{Patch, Series, SeriesKind};
-use crate::host::Cmd;
+use crate::host::{Cmd, Mode};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -397,7 +397,7 @@ impl Desk {
             .args(args)
             .arg(last)
             .deadline(APPLY_DEADLINE, "a patch to be applied");
-        let done = apply.cancel.run(self.room.wrap(cmd)?)?;
+        let done = apply.cancel.run(self.room.wrap(cmd))?;
         Ok((done.success(), String::from_utf8_lossy(&done.stderr).into_owned()))
     }
 
@@ -412,18 +412,18 @@ impl Desk {
         self.git(apply, &["add", "--all", "--force"], Path::new("."))?;
         let (fits, _) = self.git(apply, &["apply", "--3way", "--whitespace=nowarn"], patch)?;
         if fits {
-            super::cache::remove_tree(&keep).map_err(failed("remove", &keep))?;
+            crate::host::fs::remove_tree(&keep).map_err(failed("remove", &keep))?;
             return Ok(!files.is_empty());
         }
         // The work folder itself stays: it is what the sandbox shows.
         for entry in std::fs::read_dir(&self.work).map_err(failed("read", &self.work))?.flatten() {
             let path = entry.path();
             let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-            let gone = if is_dir { super::cache::remove_tree(&path) } else { std::fs::remove_file(&path) };
+            let gone = if is_dir { crate::host::fs::remove_tree(&path) } else { std::fs::remove_file(&path) };
             gone.map_err(failed("remove", &path))?;
         }
         super::tree::copy_tree(&keep, &self.work).map_err(failed("copy", &self.work))?;
-        super::cache::remove_tree(&keep).map_err(failed("remove", &keep))?;
+        crate::host::fs::remove_tree(&keep).map_err(failed("remove", &keep))?;
         Ok(false)
     }
 

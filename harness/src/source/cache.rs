@@ -13,9 +13,10 @@
 //!
 //! Not here: what is in an entry.
 
-use std::fs::{File, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use crate::host::fs::{remove_tree, write_atomic};
+use crate::host::lock::{Lock, LockError};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -69,33 +70,43 @@ pub struct Listed {
 
 /// Something wrong with the cache folder itself.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("could not {what} {path}", path = .path.display())]
-#[diagnostic(help("`patchproof doctor` checks the cache folder and its space; PATCHPROOF_CACHE_DIR names another"))]
-pub struct CacheError {
-    /// What was tried ("create", "lock", …).
-    pub what: &'static str,
-    /// On what.
-    pub path: PathBuf,
-    /// Why not.
-    pub source: io::Error,
+#[non_exhaustive]
+pub enum CacheError {
+    /// A file in it could not be worked with.
+    #[error("could not {what} {path}", path = .path.display())]
+    #[diagnostic(help(
+        "`patchproof doctor` checks the cache folder and its space; PATCHPROOF_CACHE_DIR names another"
+    ))]
+    File {
+        /// What was tried ("create", "read", …).
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A lock could not be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
 }
 
 pub(crate) fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CacheError + use<'a> {
-    move |source| CacheError { what, path: path.to_path_buf(), source }
+    move |source| CacheError::File { what, path: path.to_path_buf(), source }
 }
 
 /// A held lock of an entry; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "the lock is given back when this is dropped"]
 pub struct Held {
-    _file: File,
+    _lock: Lock,
 }
 
 /// A folder for the time being: removed when dropped, or by the next opener where we died.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Scratch {
@@ -152,8 +163,7 @@ impl Cache {
         let Ok(dirs) = std::fs::read_dir(self.root.join("tmp")) else { return };
         for dir in dirs.flatten().filter(|d| d.file_type().is_ok_and(|t| t.is_dir())) {
             let lock = dir.path().with_extension("lock");
-            let dead = File::options().write(true).open(&lock).map_or(true, |f| f.try_lock().is_ok());
-            if dead {
+            if Lock::try_exclusive(&lock).is_ok_and(|held| held.is_some()) {
                 let _ = remove_tree(&dir.path());
                 let _ = std::fs::remove_file(lock);
             }
@@ -169,22 +179,14 @@ impl Cache {
         // The lock comes first: a folder without a held one counts as a dead process's.
         let name = format!("{}-{}", std::process::id(), unique());
         let lock_path = tmp.join(&name).with_extension("lock");
-        let lock = File::create_new(&lock_path).map_err(failed("create", &lock_path))?;
-        lock.lock().map_err(failed("lock", &lock_path))?;
+        let lock = Lock::exclusive(&lock_path)?;
         let path = tmp.join(name);
         std::fs::create_dir(&path).map_err(failed("create", &path))?;
         Ok(Scratch { path, _lock: lock })
     }
 
-    fn lock_file(&self, shelf: Shelf, name: &str) -> Result<(PathBuf, File), CacheError> {
-        let path = self.root.join("locks").join(format!("{}-{name}", shelf.name()));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed("create", &path))?;
-        Ok((path, file))
+    fn lock_file(&self, shelf: Shelf, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{}-{name}", shelf.name()))
     }
 
     /// Waits until nobody else makes or uses an entry, and keeps others from it.
@@ -192,9 +194,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn lock(&self, shelf: Shelf, name: &str) -> Result<Held, CacheError> {
-        let (path, file) = self.lock_file(shelf, name)?;
-        file.lock().map_err(failed("lock", &path))?;
-        Ok(Held { _file: file })
+        Ok(Held { _lock: Lock::exclusive(&self.lock_file(shelf, name))? })
     }
 
     /// Waits until nobody makes an entry, and keeps it from being moved or removed.
@@ -202,9 +202,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn share(&self, shelf: Shelf, name: &str) -> Result<Held, CacheError> {
-        let (path, file) = self.lock_file(shelf, name)?;
-        file.lock_shared().map_err(failed("lock", &path))?;
-        Ok(Held { _file: file })
+        Ok(Held { _lock: Lock::shared(&self.lock_file(shelf, name))? })
     }
 
     /// Says that an entry was used now.
@@ -266,12 +264,9 @@ impl Cache {
     }
 
     fn evict(&self, entry: &Listed) -> Result<bool, CacheError> {
-        let (path, file) = self.lock_file(entry.shelf, &entry.name)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(e)) => return Err(failed("lock", &path)(e)),
-        }
+        let Some(_held) = Lock::try_exclusive(&self.lock_file(entry.shelf, &entry.name))? else {
+            return Ok(false);
+        };
         // Renamed first, so that an interrupted removal leaves no half entry behind.
         let scratch = self.scratch()?;
         let place = self.place(entry.shelf, &entry.name);
@@ -332,48 +327,10 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Writes a file so that it has its old or its new content whenever the power goes.
-///
-/// # Errors
-/// Those of writing, syncing and renaming.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
-}
-
-/// Removes a tree whatever the modes of its folders are (overlayfs leaves one with mode 000).
-///
-/// # Errors
-/// The first that is not "it is not there".
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => return other,
-    }
-    open_up(path)?;
-    std::fs::remove_dir_all(path)
-}
-
-fn open_up(dir: &Path) -> io::Result<()> {
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 
     fn cache() -> (tempfile::TempDir, Cache) {

@@ -29,15 +29,6 @@ pub enum Stopped {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Process(#[from] ProcessError),
-    /// The sandbox could not be made.
-    #[error("the sandbox could not be set up: {why}")]
-    #[diagnostic(help(
-        "`patchproof doctor` says what is missing; `--sandbox=off` runs patches and their Makefiles with your own rights"
-    ))]
-    Sandbox {
-        /// In the sandbox's words.
-        why: String,
-    },
 }
 
 impl Cancel {

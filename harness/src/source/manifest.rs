@@ -367,7 +367,7 @@ fn take_path(rest: &mut &[u8]) -> Option<PathBuf> {
 
 fn save(path: &Path, magic: &[u8; 8], body: &[u8]) -> io::Result<()> {
     let hash = blake3::hash(body);
-    super::cache::write_atomic(path, &[magic.as_slice(), hash.as_bytes(), body].concat())
+    crate::host::fs::write_atomic(path, &[magic.as_slice(), hash.as_bytes(), body].concat())
 }
 
 fn open<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Option<&'a [u8]> {

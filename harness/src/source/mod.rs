@@ -26,7 +26,6 @@ pub use apply::{Apply, ApplyError, ApplyFailure, Delta, InPatch, Inexact, Note, 
 pub use cache::{Cache, CacheError, DEFAULT_LIMIT_BYTES, Listed, Shelf};
 pub use identity::{Identity, Origin};
 pub use job::{Cancel, Stopped};
-pub use room::Mode;
 pub use series::{Patch, Series, SeriesError, SeriesKind, SeriesProblem, in_order};
 pub use tree::Pristine;
 

@@ -5,22 +5,8 @@
 //! (`--sandbox=off`) tools see the real paths. This is the only place of `source` and `kernel` that knows
 //! the difference; the sandbox itself is `host::sandbox`.
 
-use super::job::Stopped;
-use crate::host::Cmd;
-use crate::host::sandbox::Sandbox;
-use serde::{Deserialize, Serialize};
+use crate::host::{Cmd, Limits, Mode, Sandbox};
 use std::path::{Path, PathBuf};
-
-/// Whether untrusted tools are shut in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// In bubblewrap.
-    #[default]
-    On,
-    /// With the rights of whoever runs us.
-    Off,
-}
 
 /// Folders and the names that a tool sees them by.
 #[derive(Debug, Clone)]
@@ -91,19 +77,31 @@ impl Room {
         self.binds.iter().rev().find_map(by).unwrap_or_else(|| host.to_path_buf())
     }
 
-    pub(crate) fn wrap(&self, cmd: Cmd) -> Result<Cmd, Stopped> {
-        let cwd = self.seen(&self.cwd);
+    pub(crate) fn wrap(&self, cmd: Cmd) -> Cmd {
+        let cmd = cmd.cwd(self.seen(&self.cwd));
         if self.mode == Mode::Off {
-            return Ok(cmd.cwd(cwd));
+            return cmd;
         }
-        let mut sandbox = Sandbox::new(crate::host::Mode::Bubblewrap);
-        for bind in &self.binds {
-            sandbox = match &bind.how {
+        let sandbox = self.binds.iter().fold(Sandbox::new(self.mode).limits(limits()), |sandbox, bind| {
+            match &bind.how {
                 How::ReadOnly => sandbox.ro(&bind.host, &bind.shown),
                 How::Writable => sandbox.rw(&bind.host, &bind.shown),
                 How::Overlay { upper, work } => sandbox.overlay(&bind.host, upper, work, &bind.shown),
-            };
-        }
-        Ok(sandbox.wrap(cmd.cwd(cwd)))
+            }
+        });
+        sandbox.wrap(cmd)
+    }
+}
+
+/// Far more than any build of a kernel uses, and less than what hurts the host: a link takes 2 GiB, a
+/// compiler a quarter of one, and a whole build folder with debug information some ten.
+fn limits() -> Limits {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    Limits {
+        memory: Some((4 + cores) << 30),
+        processes: Some(1024 + 64 * cores),
+        file_size: Some(8 << 30),
+        disk: Some(24 << 30),
+        tmp: 2 << 30,
     }
 }

@@ -10,9 +10,9 @@ use super::cache::{Cache, Held, Scratch, Shelf, failed};
 use super::identity::{Identity, Origin};
 use super::job::Cancel;
 use super::manifest::{self, Entry, Kind, Manifest, StatCache};
-use super::room::{Mode, Room};
+use super::room::Room;
 use super::{SourceError, git, patch};
-use crate::host::Cmd;
+use crate::host::{Cmd, Mode};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ fn make(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Resu
     cache.publish(Shelf::Sources, &identity.id, &made)?;
     if let Origin::Snapshot { dir, .. } = &identity.origin {
         let last = last_snapshot(cache, dir);
-        super::cache::write_atomic(&last, identity.id.as_bytes()).map_err(failed("write", &last))?;
+        crate::host::fs::write_atomic(&last, identity.id.as_bytes()).map_err(failed("write", &last))?;
     }
     Ok(())
 }
@@ -145,7 +145,7 @@ fn unpack(
         .arg("--file")
         .arg(room.seen(&tarball))
         .deadline(UNPACK_DEADLINE, "the tarball to be unpacked");
-    let done = cancel.run(room.wrap(cmd)?)?;
+    let done = cancel.run(room.wrap(cmd))?;
     if !done.success() {
         let said = String::from_utf8_lossy(&done.stderr).lines().next().unwrap_or_default().to_owned();
         return Err(SourceError::Unpack { tarball, said });
