@@ -6,9 +6,9 @@ use crate::workload::WORKER_PATIENCE_S;
 use std::time::Duration;
 
 /// How much one round of the reclaim pump asks for.
-const RECLAIM_BYTES: u64 = 64 << 10;
+const RECLAIM_BYTES: u64 = 16 << 10;
 /// Pause of the reclaim pump: it must not take a whole CPU from the workers.
-const RECLAIM_PAUSE: Duration = Duration::from_millis(2);
+const RECLAIM_PAUSE: Duration = Duration::from_millis(10);
 /// How long each limit of the pool lasts.
 const FLIP_EVERY: Duration = Duration::from_millis(5);
 

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Counter, ZswapPressure};
 use crate::model::{FillPolicy, Ledger};
-use crate::sys::arena::{Advice, Arena, PAGE_LEN};
+use crate::sys::arena::{Advice, Arena, PAGE_LEN, PAGE_WORDS};
 use crate::sys::cgroup::Cgroup;
 use crate::sys::knob::Knob;
 use crate::sys::pagemap::Pagemap;
@@ -116,6 +116,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         fill(env, cold)?;
     }
     arena_group.enter()?;
+    populate(env, &arena, &ledger)?;
     Ok(Stage {
         arena,
         ledger,
@@ -210,6 +211,25 @@ impl AreaPlan {
             cold_pages: cold as usize,
         })
     }
+}
+
+/// Writes every page of the arena for the first time and has it paged out, so that each has a slot and
+/// the swap area is tight from the beginning.
+fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseError> {
+    process::pin(0)?;
+    let mut data = Box::new([0; PAGE_WORDS]);
+    for start in (0..arena.pages()).step_by(FILL_CHUNK) {
+        let chunk = start..arena.pages().min(start + FILL_CHUNK);
+        for page in chunk.clone() {
+            let intent = ledger.begin(page as u32);
+            intent.stamp.write(&mut data);
+            arena.write(page, &data);
+            intent.commit();
+        }
+        arena.advise(chunk, Advice::PageOut)?;
+        env.lane.beat();
+    }
+    Ok(process::unpin()?)
 }
 
 /// Writes the cold pages and has them paged out.

@@ -121,6 +121,7 @@ fn conservation(env: &Env<'_>, stage: &Stage) -> Result<(), CaseError> {
         books.charged += group.number("memory.swap.current")? / 4096;
         books.cached += group.value("memory.stat", "swapcached")? / 4096;
     }
+    eprintln!("{books:?} {:?}", crate::sys::swap::active());
     for (what, one, other) in books.wrong() {
         let title = format!("at rest {what} do not agree: {one} and {other}");
         let context = [("books".to_owned(), format!("{books:?}"))].into_iter().collect();

@@ -181,7 +181,9 @@ impl<'a> Worker<'a> {
         self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
         self.history
             .note(Op::Peek, number, stage.ledger.generation(number), entry.slot());
-        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))
+        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))?;
+        // Left in memory it would leave a slot free until its owner comes by.
+        Ok(stage.arena.advise(page..page + 1, Advice::PageOut)?)
     }
 
     fn found(&self, mismatch: crate::model::Mismatch, entry: Entry) -> Stopped {
