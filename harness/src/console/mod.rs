@@ -14,13 +14,14 @@ mod line;
 mod reboot;
 mod report;
 mod rule;
+mod rules;
 mod scan;
 
 pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
 pub use frame::StackFrame;
 pub use line::{Caller, LINE_LEN_MAX, Line, Lines, lines, marks};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Most splats that one console gives.
 pub const REPORTS_MAX: usize = 64;
@@ -30,7 +31,7 @@ pub const REPORT_LEN_MAX: usize = 16 * 1024;
 pub const TITLE_LEN_MAX: usize = 160;
 
 /// What a splat is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A bad access that KASAN caught.
@@ -107,7 +108,9 @@ pub struct Splat {
 #[must_use]
 pub fn analyze(raw: &[u8]) -> Vec<Splat> {
     let starts = scan::starts(raw);
-    (0..starts.len()).map(|i| report::splat(raw, &starts[i], &starts[i + 1..])).collect()
+    (0..starts.len())
+        .map(|i| report::splat(raw, &starts[i], &starts[i + 1..]))
+        .collect()
 }
 
 impl Splat {
