@@ -49,6 +49,8 @@ impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
+        #[cfg(test)]
+        work::LINES.with(|n| n.set(n.get() + 1));
         while self.at < self.raw.len() && matches!(self.raw[self.at], b'\n' | b'\r') {
             self.at += 1;
         }
@@ -76,6 +78,14 @@ impl<'a> Iterator for Lines<'a> {
             caller,
             text: clean(shown),
         })
+    }
+}
+
+/// Counts the lines that were read on this thread, so that tests can see that work is linear.
+#[cfg(test)]
+pub(super) mod work {
+    thread_local! {
+        pub(in crate::console) static LINES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     }
 }
 

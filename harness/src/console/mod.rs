@@ -130,3 +130,6 @@ impl Splat {
         format!("{}-{}", self.kind.name(), &hash.finalize().to_hex()[..16])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ static REBOOT: Rule = Rule {
     blame: Blame::Nobody,
     skip: &[],
     stands: Stands::Alone,
+    stamped: false,
 };
 
 /// What firmware, loader or kernel say first after a reset.

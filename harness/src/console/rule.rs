@@ -38,6 +38,8 @@ pub(super) enum Stands {
     Alone,
     /// The first words of a report whose own header follows.
     Preface,
+    /// The header that a preface just above announced; nothing without it.
+    Detail,
     /// The trap that a report above it announces (`kernel BUG` → `invalid opcode`).
     Trap,
     /// What the kernel does after any report (`panic_on_warn set`).
@@ -60,6 +62,8 @@ pub(super) struct Rule {
     /// Families that may not be blamed.
     pub skip: &'static [Family],
     pub stands: Stands,
+    /// Only a line with a printk stamp counts: user space may say the same.
+    pub stamped: bool,
 }
 
 /// A rule for reports that stand alone.
@@ -77,12 +81,19 @@ pub(super) const fn rule(
         blame,
         skip,
         stands: Stands::Alone,
+        stamped: false,
     }
 }
 
 /// A rule for reports that stand otherwise.
 pub(super) const fn when(stands: Stands, mut rule: Rule) -> Rule {
     rule.stands = stands;
+    rule
+}
+
+/// A rule for words that user space may say too.
+pub(super) const fn from_kernel(mut rule: Rule) -> Rule {
+    rule.stamped = true;
     rule
 }
 
@@ -110,12 +121,14 @@ static WORDS: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the word list compiles")
 });
 
-/// Finds the rule whose header a line is.
-pub(super) fn find(text: &str) -> Option<(&'static Rule, Captures<'_>)> {
+/// Finds the rule whose header a line is; `stamped` says whether printk put its time before it.
+pub(super) fn find(text: &str, stamped: bool) -> Option<(&'static Rule, Captures<'_>)> {
     if !WORDS.is_match(text) {
         return None;
     }
+    let fits = |c: &&Compiled| stamped || !c.rule.stamped;
     RULES
         .iter()
+        .filter(fits)
         .find_map(|c| Some((c.rule, c.header.captures(text)?)))
 }

@@ -9,6 +9,8 @@ use super::{Kind, REPORTS_MAX};
 
 /// Most lines that one report is looked for in.
 pub(super) const BODY_LINES_MAX: usize = 1500;
+/// Most bytes that one report is looked for in.
+pub(super) const BODY_LEN_MAX: usize = 256 * 1024;
 /// How many of the latest reports a header may belong to.
 const LOOK_BACK: usize = 8;
 /// How many lines below a report's header its trap line may stand.
@@ -48,7 +50,7 @@ pub(super) fn starts(raw: &[u8]) -> Vec<Start> {
             mark_stack(&mut starts, line.caller);
             continue;
         }
-        let Some((rule, captures)) = find(text) else {
+        let Some((rule, captures)) = find(text, line.t_ns.is_some()) else {
             continue;
         };
         let parts = captures
@@ -110,13 +112,14 @@ fn place(starts: &mut Vec<Start>, new: Start) {
         s.rule.kind == Kind::Oops && s.rule.blame != Blame::Nobody && !s.has_stack && near(s, TRAP_LINES)
     };
     let belongs = match new.rule.stands {
-        Stands::Alone | Stands::Preface | Stands::Trap => {
+        Stands::Alone | Stands::Preface | Stands::Trap | Stands::Detail => {
             if let Some(preface) = starts.iter_mut().rev().take(LOOK_BACK).find(preface) {
                 // The report's own header names it; its first line stays the first line.
                 (preface.rule, preface.captures, preface.named) = (new.rule, new.captures, new.named);
                 return;
             }
-            new.rule.stands == Stands::Trap && starts.iter().rev().take(LOOK_BACK).any(announced)
+            new.rule.stands == Stands::Detail
+                || new.rule.stands == Stands::Trap && starts.iter().rev().take(LOOK_BACK).any(announced)
         }
         Stands::Aftermath => !starts.is_empty(),
         Stands::Part | Stands::Panic => starts.iter().rev().take(LOOK_BACK).any(|s| near(s, PANIC_LINES)),
@@ -143,7 +146,8 @@ impl<'a> Body<'a> {
         let bound = next.iter().find(cuts).map_or(raw.len(), |n| n.offset);
         let mut all: Vec<Line<'a>> = Vec::new();
         let mut boxes = 0;
-        for mut line in lines(&raw[start.offset..]).take(BODY_LINES_MAX) {
+        let bytes = &raw[start.offset..raw.len().min(start.offset + BODY_LEN_MAX)];
+        for mut line in lines(bytes).take(BODY_LINES_MAX) {
             line.offset += start.offset;
             line.end += start.offset;
             if line.offset >= bound {

@@ -2,7 +2,7 @@
 
 use super::{FAULT, STALL};
 use crate::console::Kind;
-use crate::console::rule::{Blame, Rule, Stands, rule, when};
+use crate::console::rule::{Blame, Rule, Stands, from_kernel, rule, when};
 
 pub(super) const RULES: &[Rule] = &[
     when(
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^'\x22=])\b[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
+            r"(?:^|[^\w\x22\x27`=(])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
             "kernel BUG in {f}",
             Blame::Trap,
             FAULT,
@@ -119,21 +119,21 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"^Unhandled fault: ",
+        r"^Unhandled fault: .* at 0x",
         "Unhandled fault in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"^Unhandled prefetch abort: ",
+        r"^Unhandled prefetch abort: .* at 0x",
         "Unhandled prefetch abort in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"^Alignment trap: ",
+        r"^Alignment trap: (?:not handling|\S+ \(\d+\) PC=)",
         "Alignment trap in {f}",
         Blame::Trap,
         FAULT,
@@ -142,7 +142,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"^Internal error: ",
+            r"^Internal error: .*\[#\d+\]",
             "Internal error in {f}",
             Blame::Trap,
             FAULT,
@@ -168,12 +168,15 @@ pub(super) const RULES: &[Rule] = &[
             FAULT,
         ),
     ),
-    rule(
-        Kind::Oops,
-        r"^(attempt to (?:add|subtract|multiply|divide|negate|shift \w+) with overflow|index out of bounds|called `\w+::\w+\(\)` on an? `\w+` value)",
-        "{1} in {f}",
-        Blame::Trap,
-        FAULT,
+    when(
+        Stands::Detail,
+        rule(
+            Kind::Oops,
+            r"^(attempt to (?:add|subtract|multiply|divide|negate|shift \w+) with overflow|index out of bounds|called `\w+::\w+\(\)` on an? `\w+` value)",
+            "{1} in {f}",
+            Blame::Trap,
+            FAULT,
+        ),
     ),
     when(
         Stands::Preface,
@@ -260,6 +263,12 @@ pub(super) const RULES: &[Rule] = &[
             &[],
         ),
     ),
-    // What is left: lines that the kernel begins with `BUG: `.
-    rule(Kind::Oops, r"^BUG: ([A-Za-z].*)", "BUG: {1}", Blame::Nobody, &[]),
+    // What is left: lines that the kernel itself begins with `BUG: `.
+    from_kernel(rule(
+        Kind::Oops,
+        r"^BUG: ([A-Za-z].*)",
+        "BUG: {1}",
+        Blame::Nobody,
+        &[],
+    )),
 ];

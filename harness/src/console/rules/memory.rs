@@ -7,14 +7,14 @@ use crate::console::rule::{Blame, Rule, Stands, rule, when};
 pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Kasan,
-        r"\bBUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address)? in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address)? in (?P<f>\S+)",
         "KASAN: {1}{rw} in {f}",
         Blame::Stack,
         FAULT,
     ),
     rule(
         Kind::Kasan,
-        r"\bBUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
         "KASAN: {1}{rw} in {f}",
         Blame::Stack,
         FAULT,
@@ -31,28 +31,28 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Kmsan,
-        r"\bBUG: KMSAN: ([a-z-]+) in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KMSAN: ([a-z-]+) in (?P<f>\S+)",
         "KMSAN: {1} in {f}",
         Blame::Stack,
         FAULT,
     ),
     rule(
         Kind::Kcsan,
-        r"\bBUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)",
         "KCSAN: {1} in {f}",
         Blame::Stack,
         FAULT,
     ),
     rule(
         Kind::Kfence,
-        r"\bBUG: KFENCE: ([a-z -]+?) in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?) in (?P<f>\S+)",
         "KFENCE: {1} in {f}",
         Blame::Stack,
         FAULT,
     ),
     rule(
         Kind::Kfence,
-        r"\bBUG: KFENCE: ([a-z -]+?)\s*$",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?)\s*$",
         "KFENCE: {1} in {f}",
         Blame::Stack,
         FAULT,
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Leak,
-        r"\bBUG: memory leak\s*$",
+        r"(?:^|[^\w\x22\x27`=(])BUG: memory leak\s*$",
         "memory leak in {f}",
         Blame::Stack,
         LEAK,
