@@ -52,7 +52,9 @@ pub struct Allowlist {
 pub enum AllowError {
     /// An entry's day has passed.
     #[error("allowlist entry {index} (`{pattern}`) expired on {expires}")]
-    #[diagnostic(help("look at its link: fix the kernel or drop the entry; if it must stay, say why and give it a new date"))]
+    #[diagnostic(help(
+        "look at its link: fix the kernel or drop the entry; if it must stay, say why and give it a new date"
+    ))]
     Expired {
         /// The entry's place in the list, from 0.
         index: usize,
@@ -63,7 +65,9 @@ pub enum AllowError {
     },
     /// An entry can't be read.
     #[error("allowlist entry {index} (`{pattern}`): {field}: {why}")]
-    #[diagnostic(help("each entry needs `regex` (over the splat's title), `reason`, `link` (http…) and `expires` (YYYY-MM-DD)"))]
+    #[diagnostic(help(
+        "each entry needs `regex` (over the splat's title), `reason`, `link` (http…) and `expires` (YYYY-MM-DD)"
+    ))]
     Bad {
         /// The entry's place in the list, from 0.
         index: usize,
@@ -93,14 +97,21 @@ impl Allowlist {
     /// The first entry that has expired, lacks a field, has a pattern that does not compile, or one
     /// that matches any title.
     pub fn parse(entries: impl IntoIterator<Item = AllowEntry>, today: Date) -> Result<Self, AllowError> {
-        let checked = entries.into_iter().enumerate().map(|(index, entry)| check(index, entry, today));
-        Ok(Self { entries: checked.collect::<Result<_, _>>()? })
+        let checked = entries
+            .into_iter()
+            .enumerate()
+            .map(|(index, entry)| check(index, entry, today));
+        Ok(Self {
+            entries: checked.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The entry that tolerates a splat, if any.
     #[must_use]
     pub fn allows(&self, splat: &Splat) -> Option<&Allow> {
-        self.entries.iter().find(|allow| allow.regex.is_match(&splat.title))
+        self.entries
+            .iter()
+            .find(|allow| allow.regex.is_match(&splat.title))
     }
 
     /// The entries, in the order they were written.
@@ -111,24 +122,45 @@ impl Allowlist {
 }
 
 fn check(index: usize, entry: AllowEntry, today: Date) -> Result<Allow, AllowError> {
-    let AllowEntry { regex: pattern, reason, link, expires } = entry;
-    let bad = |field, why: String| AllowError::Bad { index, pattern: pattern.clone(), field, why };
+    let AllowEntry {
+        regex: pattern,
+        reason,
+        link,
+        expires,
+    } = entry;
+    let bad = |field, why: String| AllowError::Bad {
+        index,
+        pattern: pattern.clone(),
+        field,
+        why,
+    };
     if reason.trim().is_empty() {
         return Err(bad("reason", "is empty".to_owned()));
     }
     if !link.starts_with("https://") && !link.starts_with("http://") {
         return Err(bad("link", "is not a http or https address".to_owned()));
     }
-    let expires: Date = expires.parse().map_err(|_| bad("expires", format!("`{expires}` is not a date")))?;
+    let expires: Date = expires
+        .parse()
+        .map_err(|_| bad("expires", format!("`{expires}` is not a date")))?;
     let compiled = RegexBuilder::new(&pattern).size_limit(PATTERN_SIZE_MAX).build();
     let regex = compiled.map_err(|e| bad("regex", e.to_string()))?;
     if regex.is_match("") {
         return Err(bad("regex", "matches any title".to_owned()));
     }
     if expires < today {
-        return Err(AllowError::Expired { index, pattern, expires });
+        return Err(AllowError::Expired {
+            index,
+            pattern,
+            expires,
+        });
     }
-    Ok(Allow { regex, reason, link, expires })
+    Ok(Allow {
+        regex,
+        reason,
+        link,
+        expires,
+    })
 }
 
 #[cfg(test)]
@@ -148,35 +180,61 @@ mod tests {
     }
 
     fn refused(entry: AllowEntry) -> String {
-        Allowlist::parse([entry], date(2026, 3, 1)).unwrap_err().to_string()
+        Allowlist::parse([entry], date(2026, 3, 1))
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn an_entry_allows_what_its_pattern_says_and_nothing_else() {
         let list = Allowlist::parse([entry("^WARNING in zs_", "2026-03-01")], date(2026, 3, 1)).unwrap();
         let splat = |function: &str| {
-            let log = format!("WARNING: CPU: 0 PID: 1 at mm/x.c:1 {function}+0x1/0x2\nCall Trace:\n {function}+0x1/0x2\n");
+            let log = format!(
+                "WARNING: CPU: 0 PID: 1 at mm/x.c:1 {function}+0x1/0x2\nCall Trace:\n {function}+0x1/0x2\n"
+            );
             analyze(log.as_bytes()).remove(0)
         };
-        assert_eq!(list.allows(&splat("zs_free")).map(|a| a.reason.as_str()), Some("known upstream"));
+        assert_eq!(
+            list.allows(&splat("zs_free")).map(|a| a.reason.as_str()),
+            Some("known upstream")
+        );
         assert!(list.allows(&splat("zswap_load")).is_none());
         assert_eq!(list.entries().len(), 1);
     }
 
     #[test]
     fn an_expired_entry_is_an_error() {
-        let error = Allowlist::parse([entry("a", "2026-03-02"), entry("b", "2026-02-28")], date(2026, 3, 1)).unwrap_err();
+        let error = Allowlist::parse(
+            [entry("a", "2026-03-02"), entry("b", "2026-02-28")],
+            date(2026, 3, 1),
+        )
+        .unwrap_err();
         assert_eq!(error.index(), 1);
         assert_eq!(error.to_string(), "allowlist entry 1 (`b`) expired on 2026-02-28");
     }
 
     #[test]
     fn a_bad_entry_is_an_error() {
-        assert_eq!(refused(entry("a", "soon")), "allowlist entry 0 (`a`): expires: `soon` is not a date");
-        assert_eq!(refused(entry(".*", "2026-04-01")), "allowlist entry 0 (`.*`): regex: matches any title");
+        assert_eq!(
+            refused(entry("a", "soon")),
+            "allowlist entry 0 (`a`): expires: `soon` is not a date"
+        );
+        assert_eq!(
+            refused(entry(".*", "2026-04-01")),
+            "allowlist entry 0 (`.*`): regex: matches any title"
+        );
         assert!(refused(entry("(", "2026-04-01")).starts_with("allowlist entry 0 (`(`): regex: "));
-        assert!(refused(AllowEntry { reason: " ".to_owned(), ..entry("a", "2026-04-01") }).ends_with("reason: is empty"));
-        let linkless = AllowEntry { link: "TODO".to_owned(), ..entry("a", "2026-04-01") };
+        assert!(
+            refused(AllowEntry {
+                reason: " ".to_owned(),
+                ..entry("a", "2026-04-01")
+            })
+            .ends_with("reason: is empty")
+        );
+        let linkless = AllowEntry {
+            link: "TODO".to_owned(),
+            ..entry("a", "2026-04-01")
+        };
         assert!(refused(linkless).ends_with("link: is not a http or https address"));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Stacks {
     pub bare: Vec<StackFrame>,
     /// Stacks of the reported context; empty ones are dropped.
     pub main: Vec<Vec<StackFrame>>,
+    /// Whether a stack of the reported context was announced, printed or not.
+    pub announced: bool,
     /// Stacks of others: who allocated, who held.
     pub other: Vec<Vec<StackFrame>>,
 }
@@ -61,6 +63,7 @@ impl Stacks {
                 }
                 Item::Main(first) => {
                     stacks.close(&mut open, place);
+                    stacks.announced = true;
                     place = Place::Main;
                     open.extend(first);
                 }
@@ -96,7 +99,12 @@ impl Stacks {
     /// The stack that speaks for the report: the program counter, then the first stack with a proven frame.
     pub(super) fn spoken(&self) -> Vec<StackFrame> {
         let first = self.main.iter().find(|s| s.iter().any(|f| f.reliable));
-        self.pc.iter().take(1).chain(first.into_iter().flatten()).cloned().collect()
+        self.pc
+            .iter()
+            .take(1)
+            .chain(first.into_iter().flatten())
+            .cloned()
+            .collect()
     }
 
     /// Whether any stack of the reported context has a proven frame.
@@ -133,7 +141,12 @@ static DISPATCHER: LazyLock<Regex> = LazyLock::new(|| {
 /// Names the guilty function of a report, if its lines do.
 ///
 /// `named` is what the header itself names, `lines` the report without its header.
-pub(super) fn guilty(rule: &Rule, named: Option<&str>, lines: &[&Line<'_>], stacks: &Stacks) -> Option<String> {
+pub(super) fn guilty(
+    rule: &Rule,
+    named: Option<&str>,
+    lines: &[&Line<'_>],
+    stacks: &Stacks,
+) -> Option<String> {
     let named = named.map(|n| symbol_in(n).map_or_else(|| canonical(n), |f| f.function()));
     let named = named.filter(|n| !n.is_empty() && !n.bytes().all(|b| b.is_ascii_hexdigit()));
     let innocent = |f: &String| !is_helper(f, rule.skip);
@@ -147,13 +160,21 @@ pub(super) fn guilty(rule: &Rule, named: Option<&str>, lines: &[&Line<'_>], stac
         Blame::AtLine => at_lines(lines).find(innocent).or_else(first),
         Blame::FirstSection => {
             let sections = stacks.other.iter().chain(&stacks.main);
-            let inner = sections.flatten().filter(|f| f.reliable).map(StackFrame::function).find(innocent);
+            let inner = sections
+                .flatten()
+                .filter(|f| f.reliable)
+                .map(StackFrame::function)
+                .find(innocent);
             inner.or_else(|| at_lines(lines).find(innocent))
         }
         Blame::CallerIs => after(lines, "caller is ").filter(innocent).or_else(first),
         Blame::LastFunction => after(lines, "last function: ").or_else(first),
     };
-    if rule.kind == Kind::Hang { found.map(one_name) } else { found }
+    if rule.kind == Kind::Hang {
+        found.map(one_name)
+    } else {
+        found
+    }
 }
 
 /// One name for a primitive's many variants, which a hang may be caught in by chance.
@@ -171,15 +192,26 @@ fn one_name(function: String) -> String {
 fn trapped(rule: &Rule, stacks: &Stacks) -> Option<String> {
     let (stack, frame) = stacks.trap.filter(|_| stacks.pc.is_empty())?;
     let below = stacks.main.get(stack)?.iter().skip(frame);
-    below.filter(|f| f.reliable).map(StackFrame::function).find(|f| !is_helper(f, rule.skip))
+    below
+        .filter(|f| f.reliable)
+        .map(StackFrame::function)
+        .find(|f| !is_helper(f, rule.skip))
 }
 
 /// The program counter or the first proven frame of the first stack that is no helper; where all are,
 /// a fault still names the first that has no part in reporting.
 fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
-    let names: Vec<String> = stacks.spoken().iter().filter(|f| f.reliable).map(StackFrame::function).collect();
+    let names: Vec<String> = stacks
+        .spoken()
+        .iter()
+        .filter(|f| f.reliable)
+        .map(StackFrame::function)
+        .collect();
     // A blocked task's stack starts where it gave up the CPU.
-    let given_up = names.iter().take(6).rposition(|f| f.trim_start_matches('_') == "schedule");
+    let given_up = names
+        .iter()
+        .take(6)
+        .rposition(|f| f.trim_start_matches('_') == "schedule");
     let names = &names[given_up.filter(|_| rule.kind == Kind::Hang).unwrap_or(0)..];
     let innocent = |skip: &[Family]| names.iter().find(|f| !is_helper(f, skip)).cloned();
     innocent(rule.skip).or_else(|| innocent(&[Family::Report]).filter(|_| rule.kind == Kind::Oops))
@@ -188,7 +220,11 @@ fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
 /// The innermost frame that stands for an operation.
 fn entry(rule: &Rule, stacks: &Stacks) -> Option<String> {
     let functions = |stack: &Vec<StackFrame>| -> Vec<(String, bool)> {
-        stack.iter().filter(|f| f.reliable).map(|f| (f.function(), is_syscall(&f.symbol))).collect()
+        stack
+            .iter()
+            .filter(|f| f.reliable)
+            .map(|f| (f.function(), is_syscall(&f.symbol)))
+            .collect()
     };
     let mut all: Vec<Vec<(String, bool)>> = stacks.main.iter().map(functions).collect();
     if let (Some(first), Some(pc)) = (all.first_mut(), stacks.pc.first()) {
@@ -196,14 +232,25 @@ fn entry(rule: &Rule, stacks: &Stacks) -> Option<String> {
     }
     let of_one = |names: &Vec<(String, bool)>| {
         names.iter().enumerate().find_map(|(i, (name, syscall))| {
-            let called = names.get(i + 1).is_some_and(|(caller, _)| DISPATCHER.is_match(caller));
+            let called = names
+                .get(i + 1)
+                .is_some_and(|(caller, _)| DISPATCHER.is_match(caller));
             let narrow = !is_helper(name, rule.skip) && !WIDE.is_match(name);
             (*syscall || narrow && (called || ENTRY.is_match(name))).then(|| name.clone())
         })
     };
     let innocent = |name: &&String| !is_helper(name, rule.skip);
-    let found = all.iter().find_map(of_one).or_else(|| all.iter().flatten().map(|(name, _)| name).find(innocent).cloned());
-    found.or_else(|| stacks.pc.iter().map(StackFrame::function).find(|f| !is_helper(f, rule.skip)))
+    let found = all
+        .iter()
+        .find_map(of_one)
+        .or_else(|| all.iter().flatten().map(|(name, _)| name).find(innocent).cloned());
+    found.or_else(|| {
+        stacks
+            .pc
+            .iter()
+            .map(StackFrame::function)
+            .find(|f| !is_helper(f, rule.skip))
+    })
 }
 
 /// What `… at: func+0x1/0x2` names below a header, on one line or with the place on the next.
@@ -211,7 +258,10 @@ fn at_lines(lines: &[&Line<'_>]) -> impl Iterator<Item = String> {
     let mut waits = false;
     lines.iter().take(40).filter_map(move |line| {
         let text = line.text.trim_end();
-        let place = text.split_once(" at: ").map(|(_, place)| place).or_else(|| waits.then_some(text));
+        let place = text
+            .split_once(" at: ")
+            .map(|(_, place)| place)
+            .or_else(|| waits.then_some(text));
         waits = text.ends_with(" at:");
         place.and_then(symbol_in).map(|frame| frame.function())
     })
@@ -219,6 +269,11 @@ fn at_lines(lines: &[&Line<'_>]) -> impl Iterator<Item = String> {
 
 /// The function named after `words` on one of the lines.
 fn after(lines: &[&Line<'_>], words: &str) -> Option<String> {
-    let rest = lines.iter().take(40).find_map(|line| line.text.split_once(words).map(|(_, rest)| rest.trim()))?;
-    symbol_in(rest).map(|f| f.function()).or_else(|| rest.split_whitespace().next().map(canonical))
+    let rest = lines
+        .iter()
+        .take(40)
+        .find_map(|line| line.text.split_once(words).map(|(_, rest)| rest.trim()))?;
+    symbol_in(rest)
+        .map(|f| f.function())
+        .or_else(|| rest.split_whitespace().next().map(canonical))
 }

@@ -14,6 +14,7 @@ mod line;
 mod reboot;
 mod report;
 mod rule;
+mod rules;
 mod scan;
 
 pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
@@ -107,7 +108,9 @@ pub struct Splat {
 #[must_use]
 pub fn analyze(raw: &[u8]) -> Vec<Splat> {
     let starts = scan::starts(raw);
-    (0..starts.len()).map(|i| report::splat(raw, &starts[i], &starts[i + 1..])).collect()
+    (0..starts.len())
+        .map(|i| report::splat(raw, &starts[i], &starts[i + 1..]))
+        .collect()
 }
 
 impl Splat {
@@ -127,3 +130,6 @@ impl Splat {
         format!("{}-{}", self.kind.name(), &hash.finalize().to_hex()[..16])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,20 +29,32 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
             stacks = Stacks::read(body.all.iter().skip(1));
         }
     }
-    let mut function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+    let mut function = guilty(
+        start.rule,
+        start.named.as_deref(),
+        body.own().get(1..).unwrap_or_default(),
+        &stacks,
+    );
     let mut torn = false;
     if function.is_none() && start.rule.kind == Kind::Oops && start.rule.blame == Blame::Trap {
         // Another CPU's report cut in before this one had told what it knows.
         torn = true;
         body = Body::read(raw, start, &[]);
         stacks = Stacks::read(body.own().into_iter().skip(1));
-        function = guilty(start.rule, start.named.as_deref(), body.own().get(1..).unwrap_or_default(), &stacks);
+        function = guilty(
+            start.rule,
+            start.named.as_deref(),
+            body.own().get(1..).unwrap_or_default(),
+            &stacks,
+        );
     }
     let own = body.own();
     let below = own.get(1..).unwrap_or_default();
-    let lost = own.iter().any(|line| line.text.contains("printk messages dropped"));
+    let lost = own
+        .iter()
+        .any(|line| line.text.contains("printk messages dropped"));
     let broken = match start.rule.blame {
-        Blame::Nobody => start.rule.stands == Stands::Panic && !stacks.has_frames(),
+        Blame::Nobody => start.rule.stands == Stands::Panic && stacks.announced && !stacks.has_frames(),
         Blame::LastFunction => function.is_none(),
         Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => function.is_none(),
         Blame::Stack | Blame::Trap | Blame::Entry | Blame::AtLine | Blame::FirstSection | Blame::CallerIs => {
@@ -67,11 +79,14 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
 
 /// Whether another context's report is mixed into one that can't be told apart by caller tags.
 fn mixed(start: &Start, own: &[&Line<'_>]) -> bool {
-    static WHO: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^CPU: \d+ (?:UID: \d+ )?PID: (\d+) ").expect("compiles"));
+    static WHO: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^CPU: \d+ (?:UID: \d+ )?PID: (\d+) ").expect("compiles"));
     if start.caller.is_some() || start.rule.kind == Kind::Hang {
         return false;
     }
-    let mut pids = own.iter().filter_map(|line| Some(WHO.captures(&line.text)?[1].to_owned()));
+    let mut pids = own
+        .iter()
+        .filter_map(|line| Some(WHO.captures(&line.text)?[1].to_owned()));
     let first = pids.next();
     pids.any(|pid| Some(pid) != first)
 }
@@ -91,7 +106,9 @@ fn title(start: &Start, function: Option<&str>, below: &[&Line<'_>]) -> String {
 fn access(below: &[&Line<'_>]) -> &'static str {
     let of = |line: &&Line<'_>| {
         let text = line.text.trim_start();
-        let direction = [("Read ", " Read"), ("Write ", " Write")].into_iter().find(|(word, _)| text.starts_with(word))?;
+        let direction = [("Read ", " Read"), ("Write ", " Write")]
+            .into_iter()
+            .find(|(word, _)| text.starts_with(word))?;
         (text.contains(" of size ") || text.contains(" at addr ")).then_some(direction.1)
     };
     below.iter().take(30).find_map(of).unwrap_or("")
@@ -99,8 +116,10 @@ fn access(below: &[&Line<'_>]) -> &'static str {
 
 /// A piece of console text without what differs from run to run.
 fn plain(text: &str) -> String {
-    static HEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(?:0x[0-9a-fA-F]+|[0-9a-f]{8,16})\b").expect("compiles"));
-    static OFFSET: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\+0x[0-9a-f]+/0x[0-9a-f]+").expect("compiles"));
+    static HEX: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b(?:0x[0-9a-fA-F]+|[0-9a-f]{8,16})\b").expect("compiles"));
+    static OFFSET: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\+0x[0-9a-f]+/0x[0-9a-f]+").expect("compiles"));
     static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d+\b").expect("compiles"));
     let text = OFFSET.replace_all(text, "");
     let text = HEX.replace_all(&text, "ADDR");
@@ -109,7 +128,11 @@ fn plain(text: &str) -> String {
 
 /// The first `max` bytes of a text, cut between characters.
 fn cut(text: &str, max: usize) -> &str {
-    if text.len() <= max { text } else { &text[..text.floor_char_boundary(max)] }
+    if text.len() <= max {
+        text
+    } else {
+        &text[..text.floor_char_boundary(max)]
+    }
 }
 
 /// The report's lines, bounded.
@@ -129,8 +152,20 @@ fn excerpt(own: &[&Line<'_>]) -> String {
 
 /// The top frames that are no helpers of any family.
 pub(super) fn telling_frames(stack: &[StackFrame]) -> Vec<String> {
-    const ALL: &[Family] =
-        &[Family::Report, Family::Memory, Family::Alloc, Family::Lock, Family::Container, Family::Sched, Family::Tick, Family::Core, Family::Defer];
+    const ALL: &[Family] = &[
+        Family::Report,
+        Family::Memory,
+        Family::Alloc,
+        Family::Lock,
+        Family::Container,
+        Family::Sched,
+        Family::Tick,
+        Family::Core,
+        Family::Defer,
+    ];
     let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
-    names.filter(|f| !is_helper(f, ALL)).take(TELLING_FRAMES).collect()
+    names
+        .filter(|f| !is_helper(f, ALL))
+        .take(TELLING_FRAMES)
+        .collect()
 }
