@@ -7,7 +7,7 @@ use crate::host::dirs;
 use crate::plan::{self, Plan};
 use crate::report::{self, Reporter};
 use crate::run::{self, Config, Event};
-use crate::source::Mode;
+use crate::host::Mode;
 use crate::spec::{self, Folders, Spec};
 use crate::store::{self, RunHeader};
 use std::io::IsTerminal;
@@ -94,7 +94,7 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         runs: runs()?,
         cache: super::cache::open()?,
         sandbox: match how.sandbox {
-            Sandbox::On => Mode::On,
+            Sandbox::On => Mode::Bubblewrap,
             Sandbox::Off => Mode::Off,
         },
         cores: cores.unwrap_or(1),
