@@ -134,7 +134,7 @@ static WIDE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Who calls one function a request, a timer or a packet type: its callee is the operation.
 static DISPATCHER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch|task_work_run|netif_receive_skb_core)$")
+    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch|kthread|task_work_run|netif_receive_skb_core)$")
         .expect("the list of dispatchers compiles")
 });
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::blame::{Stacks, guilty};
-use super::frame::StackFrame;
+use super::frame::{self, StackFrame};
 use super::helper::{Family, is_helper};
 use super::line::Line;
 use super::rule::{Blame, Stands};
@@ -99,6 +99,17 @@ fn title(start: &Start, function: Option<&str>, below: &[&Line<'_>]) -> String {
     }
     title = title.replace("{rw}", access(below));
     title = title.replace("{f}", function.unwrap_or("corrupted"));
+    // The other side of a race is the header's third part.
+    let other = start.captures.get(2).and_then(|part| {
+        frame::symbol_in(part)
+            .map(|f| f.function())
+            .or_else(|| Some(part.clone()))
+    });
+    let other = other.filter(|name| !name.is_empty() && Some(name.as_str()) != function);
+    title = title.replace(
+        "{also}",
+        &other.map_or_else(String::new, |name| format!(" / {name}")),
+    );
     cut(title.trim(), TITLE_LEN_MAX).to_owned()
 }
 
