@@ -122,7 +122,7 @@ fn push(to: &mut Vec<StackFrame>, frame: StackFrame) {
 /// Functions that stand for a whole operation: what user space or the network asked for.
 static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"^(?:\w+_(?:ioctl|sendmsg|sendpage|setsockopt|getsockopt|read_iter|write_iter|rcv|worker|workfn|work_fn|sq_thread)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|br_handle_frame|smp_call_function\w*|do_exit)$",
+        r"^(?:\w+_(?:ioctl|sendmsg|sendpage|setsockopt|getsockopt|read_iter|write_iter|rcv|worker|workfn|work_fn|sq_thread)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|smp_call_function\w*|do_exit)$",
     )
     .expect("the list of entries compiles")
 });
