@@ -221,6 +221,11 @@ fn corpus() {
     };
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
+    assert!(
+        !paths.is_empty(),
+        "{} holds no logs: nothing would be measured",
+        folder.display()
+    );
     paths.sort();
     let show = std::env::var("PATCHPROOF_CORPUS_SHOW")
         .ok()

@@ -122,7 +122,7 @@ fn push(to: &mut Vec<StackFrame>, frame: StackFrame) {
 /// Functions that stand for a whole operation: what user space or the network asked for.
 static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"^(?:\w+_(?:ioctl|sendmsg|sendpage|setsockopt|getsockopt|read_iter|write_iter|rcv|worker|workfn|work_fn|sq_thread)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|br_handle_frame|smp_call_function\w*|do_exit)$",
+        r"^(?:\w+_(?:ioctl|sendmsg|sendpage|setsockopt|getsockopt|read_iter|write_iter|rcv|worker|workfn|work_fn|sq_thread)|\w+(?:dev|sock|pipe|chr|tty|file|skb|tun|fuse|ep|evdev|proc|seq|sg)\w*_(?:read|write|poll)|smp_call_function\w*|do_exit)$",
     )
     .expect("the list of entries compiles")
 });
@@ -134,7 +134,7 @@ static WIDE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Who calls one function a request, a timer or a packet type: its callee is the operation.
 static DISPATCHER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch|task_work_run|netif_receive_skb_core)$")
+    Regex::new(r"^_*(?:call_timer_fn|(?:rtnetlink|nfnetlink)_rcv_msg|process_one_work|tasklet_action\w*|handle_irq_event_percpu|usb_hcd_giveback_urb|run_hrtimer|rcu_do_batch|kthread|task_work_run|netif_receive_skb_core)$")
         .expect("the list of dispatchers compiles")
 });
 

@@ -201,9 +201,13 @@ fn vendor_tag_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Decodes lossily and drops terminal escapes and other control bytes (tabs stay).
+/// Decodes lossily (noise at both ends goes) and drops terminal escapes and other control bytes (tabs stay).
 fn clean(bytes: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => Cow::Borrowed(text),
+        // Noise before or after a message hides nothing of it.
+        Cow::Owned(text) => Cow::Owned(text.trim_matches('\u{fffd}').to_owned()),
+    };
     if !text.contains(|c: char| c.is_control() && c != '\t') {
         return text;
     }
@@ -305,7 +309,7 @@ mod tests {
         let all: Vec<_> = lines(raw).collect();
         let spans: Vec<_> = all.iter().map(|l| &raw[l.offset..l.end]).collect();
         assert_eq!(spans, [b"a".as_slice(), b"[    2.000000] \xff\xfeb", b"c"]);
-        assert_eq!(all[1].text, "\u{fffd}\u{fffd}b");
+        assert_eq!(all[1].text, "b");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::blame::{Stacks, guilty};
-use super::frame::StackFrame;
+use super::frame::{self, StackFrame};
 use super::helper::{Family, is_helper};
 use super::line::Line;
 use super::rule::{Blame, Stands};
@@ -17,63 +17,100 @@ const STACK_LEN_MAX: usize = 64;
 /// How many frames tell splats of one title apart.
 const TELLING_FRAMES: usize = 3;
 
+/// What the lines of a report tell.
+struct Reading<'a> {
+    body: Body<'a>,
+    stacks: Stacks,
+    function: Option<String>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads a report up to the next of its context; `next` are the starts that may end it.
+    fn of(raw: &'a [u8], start: &Start, next: &[Start]) -> Self {
+        let body = Body::read(raw, start, next);
+        let own = body.own();
+        let below = own.get(1..).unwrap_or_default();
+        let stacks = Stacks::read(below.iter().copied());
+        let function = guilty(start.rule, start.named.as_deref(), below, &stacks);
+        Self {
+            body,
+            stacks,
+            function,
+        }
+    }
+
+    /// Takes everybody's lines for the report's own: another CPU may have printed its stack.
+    fn widen(&mut self, start: &Start) {
+        let all: Vec<&Line<'_>> = self.body.all.iter().skip(1).collect();
+        self.stacks = Stacks::read(all.iter().copied());
+        self.function = guilty(start.rule, start.named.as_deref(), &all, &self.stacks);
+    }
+
+    /// Reads a report, and further than the next one where that cut it short. Says whether it did.
+    fn best(raw: &'a [u8], start: &Start, next: &[Start]) -> (Self, bool) {
+        let first = Self::of(raw, start, next);
+        if start.rule.kind == Kind::Hang && !first.stacks.has_frames() {
+            // An NMI made another CPU print the stack, or a warning cut in before it.
+            let mut further = Self::of(raw, start, &[]);
+            if !further.stacks.has_frames() {
+                further.widen(start);
+            }
+            return (further, false);
+        }
+        if first.function.is_none() && start.rule.blame == Blame::Trap && start.rule.kind == Kind::Oops {
+            // Another CPU's report cut in before this one had told what it knows.
+            let further = Self::of(raw, start, &[]);
+            if further.function.is_some() {
+                return (further, true);
+            }
+        }
+        (first, false)
+    }
+
+    /// Whether the report lacks what its kind always has.
+    fn broken(&self, start: &Start) -> bool {
+        let lost = self.function.is_none();
+        match start.rule.blame {
+            Blame::Nobody => {
+                start.rule.stands == Stands::Panic && self.stacks.announced && !self.stacks.has_frames()
+            }
+            Blame::LastFunction => lost,
+            Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => lost,
+            Blame::Stack
+            | Blame::Trap
+            | Blame::Entry
+            | Blame::AtLine
+            | Blame::FirstSection
+            | Blame::CallerIs => lost || !self.stacks.has_frames(),
+        }
+    }
+}
+
 /// Builds the splat that starts at `start`; `next` are the starts below it.
 pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
-    let mut body = Body::read(raw, start, next);
-    let mut stacks = Stacks::read(body.own().into_iter().skip(1));
-    if start.rule.kind == Kind::Hang && !stacks.has_frames() {
-        // Another CPU printed the stack, asked by an NMI, or a warning cut in before it.
-        body = Body::read(raw, start, &[]);
-        stacks = Stacks::read(body.own().into_iter().skip(1));
-        if !stacks.has_frames() {
-            stacks = Stacks::read(body.all.iter().skip(1));
-        }
-    }
-    let mut function = guilty(
-        start.rule,
-        start.named.as_deref(),
-        body.own().get(1..).unwrap_or_default(),
-        &stacks,
-    );
-    let mut torn = false;
-    if function.is_none() && start.rule.kind == Kind::Oops && start.rule.blame == Blame::Trap {
-        // Another CPU's report cut in before this one had told what it knows.
-        torn = true;
-        body = Body::read(raw, start, &[]);
-        stacks = Stacks::read(body.own().into_iter().skip(1));
-        function = guilty(
-            start.rule,
-            start.named.as_deref(),
-            body.own().get(1..).unwrap_or_default(),
-            &stacks,
-        );
-    }
-    let own = body.own();
-    let below = own.get(1..).unwrap_or_default();
-    let lost = own
+    let (reading, torn) = Reading::best(raw, start, next);
+    let own = reading.body.own();
+    let dropped = own
         .iter()
         .any(|line| line.text.contains("printk messages dropped"));
-    let broken = match start.rule.blame {
-        Blame::Nobody => start.rule.stands == Stands::Panic && stacks.announced && !stacks.has_frames(),
-        Blame::LastFunction => function.is_none(),
-        Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => function.is_none(),
-        Blame::Stack | Blame::Trap | Blame::Entry | Blame::AtLine | Blame::FirstSection | Blame::CallerIs => {
-            function.is_none() || !stacks.has_frames()
-        }
-    };
     let causeless = start.rule.stands == Stands::Aftermath;
-    let mut stack = stacks.spoken();
+    let corrupted = torn || dropped || causeless || reading.broken(start) || mixed(start, &own);
+    let mut stack = reading.stacks.spoken();
     stack.truncate(STACK_LEN_MAX);
     Splat {
-        title: title(start, function.as_deref(), below),
+        title: title(
+            start,
+            reading.function.as_deref(),
+            own.get(1..).unwrap_or_default(),
+        ),
         kind: start.rule.kind,
-        function,
-        corrupted: lost || torn || broken || causeless || mixed(start, &own),
+        corrupted,
         t_ns: start.t_ns,
         offset: start.offset,
         end: own.last().map_or(start.offset, |line| line.end),
         stack,
         report: excerpt(&own),
+        function: reading.function,
     }
 }
 
@@ -99,6 +136,17 @@ fn title(start: &Start, function: Option<&str>, below: &[&Line<'_>]) -> String {
     }
     title = title.replace("{rw}", access(below));
     title = title.replace("{f}", function.unwrap_or("corrupted"));
+    // The other side of a race is the header's third part.
+    let other = start.captures.get(2).and_then(|part| {
+        frame::symbol_in(part)
+            .map(|f| f.function())
+            .or_else(|| Some(part.clone()))
+    });
+    let other = other.filter(|name| !name.is_empty() && Some(name.as_str()) != function);
+    title = title.replace(
+        "{also}",
+        &other.map_or_else(String::new, |name| format!(" / {name}")),
+    );
     cut(title.trim(), TITLE_LEN_MAX).to_owned()
 }
 

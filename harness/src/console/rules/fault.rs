@@ -263,6 +263,14 @@ pub(super) const RULES: &[Rule] = &[
             &[],
         ),
     ),
+    // Not the kernel, but the end of the test all the same: what a fuzzer says when it breaks.
+    rule(
+        Kind::Oops,
+        r"^(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?(SYZ(?:FAIL|FATAL): .*)",
+        "{1}",
+        Blame::Nobody,
+        &[],
+    ),
     // What is left: lines that the kernel itself begins with `BUG: `.
     from_kernel(rule(
         Kind::Oops,

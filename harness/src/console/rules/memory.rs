@@ -38,8 +38,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Kcsan,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)",
-        "KCSAN: {1} in {f}",
+        r"(?:^|[^\w\x22\x27`=(])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)(?: / (?P<also>\S+))?",
+        "KCSAN: {1} in {f}{also}",
         Blame::Stack,
         FAULT,
     ),

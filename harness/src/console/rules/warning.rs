@@ -89,4 +89,11 @@ pub(super) const RULES: &[Rule] = &[
         Blame::Nobody,
         &[],
     ),
+    rule(
+        Kind::Warning,
+        r"^WARNING: (stack recursion|can't access registers|can't dereference(?: iret)? registers|unrecognized unwind stack type|stack going in the wrong direction)",
+        "WARNING: {1}",
+        Blame::Nobody,
+        &[],
+    ),
 ];

@@ -1,8 +1,10 @@
 //! Tests of the classifier as a whole: rule families, real consoles of our own kernels, hostile bytes.
 
-mod families;
+mod faults;
 mod hostile;
 mod layout;
+mod locks;
+mod memory;
 mod own;
 mod soundness;
 
@@ -36,4 +38,12 @@ fn trace(functions: &[&str]) -> String {
         out.push_str(&format!(" {function}+0x1a/0x2b0\n"));
     }
     out + " </TASK>\n"
+}
+
+/// A report of header lines and a stack.
+fn report(head: &str, functions: &[&str]) -> String {
+    format!(
+        "{head}\nCPU: 0 UID: 0 PID: 9 Comm: w Not tainted 6.12.0 #1\n{}",
+        trace(functions)
+    )
 }
