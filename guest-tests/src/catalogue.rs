@@ -78,7 +78,12 @@ impl ParamInfo {
             if (self.min..=self.max).contains(&n) {
                 Ok(())
             } else {
-                Err(format!("must be from {} to {}, not {}", show(self.min), show(self.max), show(n)))
+                Err(format!(
+                    "must be from {} to {}, not {}",
+                    show(self.min),
+                    show(self.max),
+                    show(n)
+                ))
             }
         };
         match (self.kind, value) {
@@ -86,7 +91,9 @@ impl ParamInfo {
             (Kind::Count, Value::Count(n)) => range(*n, Value::Count),
             (Kind::Bool, Value::Bool(_)) => Ok(()),
             (Kind::Word(words), Value::Word(w)) if words.contains(&w.as_str()) => Ok(()),
-            (Kind::Word(words), Value::Word(w)) => Err(format!("must be one of {}, not {w}", words.join(", "))),
+            (Kind::Word(words), Value::Word(w)) => {
+                Err(format!("must be one of {}, not {w}", words.join(", ")))
+            }
             (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_), _) => {
                 Err(format!("must be {}, not {value}", self.kind))
             }
@@ -195,10 +202,16 @@ impl Workload {
         let mut wrong = Vec::new();
         for (key, value) in given {
             match info.params.iter().find(|p| p.name == key) {
-                None => wrong.push(ParamError { name: key.clone(), why: None }),
+                None => wrong.push(ParamError {
+                    name: key.clone(),
+                    why: None,
+                }),
                 Some(p) => {
                     if let Err(why) = p.check(value) {
-                        wrong.push(ParamError { name: key.clone(), why: Some(why) });
+                        wrong.push(ParamError {
+                            name: key.clone(),
+                            why: Some(why),
+                        });
                     }
                 }
             }
@@ -209,7 +222,9 @@ impl Workload {
         match name {
             ZswapPressure::NAME => {
                 let params = ZswapPressure::from_values(given);
-                params.consistent().map_err(|why| BuildError::Together(why.to_owned()))?;
+                params
+                    .consistent()
+                    .map_err(|why| BuildError::Together(why.to_owned()))?;
                 Ok(Self::ZswapPressure(params))
             }
             _ => Err(BuildError::Unknown),

@@ -265,7 +265,10 @@ impl std::fmt::Display for WireError {
             Self::End => write!(f, "the stream ended"),
             Self::CutOff => write!(f, "the stream ended inside a frame"),
             Self::Magic(m) => write!(f, "expected the start of a frame, found {m:#010x}"),
-            Self::TooLong(n) => write!(f, "a frame claims {n} bytes, more than the {PAYLOAD_LEN_MAX} allowed"),
+            Self::TooLong(n) => write!(
+                f,
+                "a frame claims {n} bytes, more than the {PAYLOAD_LEN_MAX} allowed"
+            ),
             Self::Checksum => write!(f, "a frame's checksum does not match"),
             Self::Json(e) => write!(f, "a frame's payload is not valid: {e}"),
             Self::Io(e) => write!(f, "reading frames failed: {e}"),
@@ -281,7 +284,9 @@ impl std::error::Error for WireError {}
 /// When the payload would be larger than [`PAYLOAD_LEN_MAX`].
 pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     let payload = serde_json::to_vec(frame)?;
-    let len = u32::try_from(payload.len()).ok().filter(|&n| n <= PAYLOAD_LEN_MAX);
+    let len = u32::try_from(payload.len())
+        .ok()
+        .filter(|&n| n <= PAYLOAD_LEN_MAX);
     let len = len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "frame too large"))?;
     let mut wire = Vec::with_capacity(HEADER_LEN + payload.len());
     wire.extend_from_slice(&MAGIC.to_le_bytes());
@@ -371,7 +376,11 @@ mod tests {
     use super::*;
 
     fn frame(seq: u64) -> Frame {
-        Frame { seq, t_ns: 7, body: Body::Done(Done { cases: 1, taint: 0 }) }
+        Frame {
+            seq,
+            t_ns: 7,
+            body: Body::Done(Done { cases: 1, taint: 0 }),
+        }
     }
 
     #[test]
@@ -391,7 +400,10 @@ mod tests {
     fn every_cut_is_told_apart_from_the_end() {
         let wire = encode(&frame(0)).unwrap();
         for cut in 1..wire.len() {
-            assert!(matches!(read_frame(&mut &wire[..cut]), Err(WireError::CutOff)), "cut at {cut}");
+            assert!(
+                matches!(read_frame(&mut &wire[..cut]), Err(WireError::CutOff)),
+                "cut at {cut}"
+            );
         }
     }
 
@@ -399,7 +411,10 @@ mod tests {
     fn a_lying_length_allocates_nothing() {
         let mut wire = encode(&frame(0)).unwrap();
         wire[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(matches!(read_frame(&mut wire.as_slice()), Err(WireError::TooLong(u32::MAX))));
+        assert!(matches!(
+            read_frame(&mut wire.as_slice()),
+            Err(WireError::TooLong(u32::MAX))
+        ));
     }
 
     #[test]
@@ -407,6 +422,9 @@ mod tests {
         let mut wire = encode(&frame(0)).unwrap();
         let last = wire.len() - 1;
         wire[last] ^= 1;
-        assert!(matches!(read_frame(&mut wire.as_slice()), Err(WireError::Checksum)));
+        assert!(matches!(
+            read_frame(&mut wire.as_slice()),
+            Err(WireError::Checksum)
+        ));
     }
 }

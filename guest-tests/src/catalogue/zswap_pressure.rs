@@ -11,12 +11,13 @@ params! {
     ZswapPressure {
         arena: bytes = 4 * MIB, 64 * KIB, 1024 * MIB, &[], "memory whose pages are written, paged out and verified";
         threads: count = 2, 1, 64, &[], "worker threads; each owns its share of the arena's pages";
+        swap_area: bytes = 8 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
         zswap_max: bytes = 100 * KIB, 0, 1024 * MIB, &[], "memory.zswap.max of the arena's cgroup";
         memory_max: bytes = 0, 0, 4096 * MIB, &[], "memory.max of the arena's cgroup; 0 sets none";
         free_slots: count = 32, 0, 1_000_000, &[], "swap slots left free beside the arena's share (the rest is filled with cold pages); 0 fills nothing";
         shrinker: bool = true, 0, 0, &[], "zswap's shrinker (/sys/module/zswap/parameters/shrinker_enabled)";
         pool_percent: count = 20, 1, 100, &[], "zswap's max_pool_percent";
-        pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 1 and pool_percent";
+        pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = true, 0, 0, &[], "an antagonist that writes memory.reclaim";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";
@@ -35,7 +36,14 @@ impl ZswapPressure {
             doc: "zswap stores, loads and write-backs with recycled swap slots",
             params: Self::table(),
             needs: &["SWAP", "ZSWAP", "MEMCG", "VM_EVENT_COUNTERS", "PROC_PAGE_MONITOR"],
-            files: &["mm/zswap.c", "mm/swap_state.c", "mm/swapfile.c", "mm/page_io.c", "mm/memory.c", "mm/zsmalloc.c"],
+            files: &[
+                "mm/zswap.c",
+                "mm/swap_state.c",
+                "mm/swapfile.c",
+                "mm/page_io.c",
+                "mm/memory.c",
+                "mm/zsmalloc.c",
+            ],
         }
     }
 
@@ -57,10 +65,22 @@ impl ZswapPressure {
     #[must_use]
     pub fn floors(&self) -> Vec<Floor> {
         vec![
-            Floor { counter: Counter::PagesVerified, per_s: 500 },
-            Floor { counter: Counter::RoundTrips, per_s: 200 },
-            Floor { counter: Counter::ZswapStore, per_s: 200 },
-            Floor { counter: Counter::ZswapWriteback, per_s: 100 },
+            Floor {
+                counter: Counter::PagesVerified,
+                per_s: 500,
+            },
+            Floor {
+                counter: Counter::RoundTrips,
+                per_s: 200,
+            },
+            Floor {
+                counter: Counter::ZswapStore,
+                per_s: 200,
+            },
+            Floor {
+                counter: Counter::ZswapWriteback,
+                per_s: 100,
+            },
         ]
     }
 }

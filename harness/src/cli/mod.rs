@@ -1,7 +1,43 @@
-//! The command line.
+//! The command line: arguments, help, exit codes. Translates and prints, decides nothing.
+
+mod args;
+mod cache;
+mod console;
+mod list;
+mod run;
+mod show;
+
+use args::{Args, Command};
+use clap::Parser;
+use show::Failure;
+use std::process::ExitCode;
 
 /// Runs the command line.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            // Help and version are no errors; everything else is a usage error.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let json = args.json;
+    let done = match args.command {
+        Command::Run(what) => run::run(&what, json),
+        Command::Replay(what) => run::replay(&what, json),
+        Command::Build(what) => run::build(&what, json),
+        Command::List(what) => list::list(&what, json),
+        Command::Workloads => list::workloads(json),
+        Command::Cache(what) => cache::cache(&what, json),
+        Command::Console(what) => console::console(&what, json),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => show::failure(&failure, json),
+    }
 }
+
+/// What a command returns: its exit code, or why it could not do its work.
+type Done = Result<u8, Failure>;

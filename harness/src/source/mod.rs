@@ -25,6 +25,7 @@ pub(crate) mod tree;
 pub use apply::{Apply, ApplyError, ApplyFailure, Delta, InPatch, Inexact, Note, Racepoints};
 pub use cache::{Cache, CacheError, DEFAULT_LIMIT_BYTES, Listed, Shelf};
 pub use identity::{Identity, Origin};
+pub use crate::host::Mode;
 pub use job::{Cancel, Stopped};
 pub use series::{Patch, Series, SeriesError, SeriesKind, SeriesProblem, in_order};
 pub use tree::Pristine;

@@ -1,1 +1,221 @@
-//! (being written)
+//! Run folders: what a run leaves behind, written so that a stop at any moment leaves a valid record.
+//!
+//! ```text
+//! runs/ID/            ID = date-time-name-random
+//!   run.json          matrix, agent hash, when and how it was started
+//!   spec.yaml         the matrix as it was read
+//!   events.jsonl      every event, a line each, as it came
+//!   summary.json      the end of the run (absent while it goes on)
+//!   cells/CELL/       cell.json request.json console.log frames.bin verdict.json qemu.json
+//!   lock              held while the run goes on
+//! ```
+//! Not here: what the records mean.
+
+use crate::host;
+use crate::run::{Event, Summary, Versioned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What a run was started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// Version of this record.
+    pub v: u32,
+    /// The run's id.
+    pub run: String,
+    /// The matrix file, absolute.
+    pub spec: PathBuf,
+    /// Folder that kconfigs/ and patches/ were taken from.
+    pub root: PathBuf,
+    /// Hash of the guest agent.
+    pub agent: String,
+    /// Version of patchproof.
+    pub patchproof: String,
+    /// Arguments as given.
+    pub args: Vec<String>,
+    /// When it was started (RFC 3339).
+    pub started: String,
+}
+
+/// Why a run folder could not be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum StoreError {
+    /// Reading or writing failed.
+    #[error("{path}: {source}", path = .path.display())]
+    #[diagnostic(help("is the disk full, or the folder not yours? PATCHPROOF_STATE_DIR names another place for runs"))]
+    Io {
+        /// At which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A record is not what it must be.
+    #[error("{path} is not a valid record: {source}", path = .path.display())]
+    Record {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// There is no such run.
+    #[error("there is no run {run:?} in {dir}", dir = .dir.display())]
+    #[diagnostic(help("the folder's name, a unique beginning of it, a path, or `last`"))]
+    NoRun {
+        /// As given.
+        run: String,
+        /// Where was looked.
+        dir: PathBuf,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    move |source| StoreError::Io { path: path.to_owned(), source }
+}
+
+/// A run folder that is being written.
+#[derive(Debug)]
+pub struct RunDir {
+    id: String,
+    path: PathBuf,
+    events: fs::File,
+    _lock: fs::File,
+}
+
+impl RunDir {
+    /// Makes a new run folder under `runs`, named by time, `name` and four random digits.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn create(runs: &Path, name: &str) -> Result<Self, StoreError> {
+        fs::create_dir_all(runs).map_err(at(runs))?;
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let prefix = format!("{stamp}-{name}-");
+        let made = tempfile::Builder::new().prefix(&prefix).rand_bytes(4).tempdir_in(runs).map_err(at(runs))?;
+        let path = made.keep();
+        let id = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let lock_path = path.join("lock");
+        let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
+        lock.lock().map_err(at(&lock_path))?;
+        let events_path = path.join("events.jsonl");
+        let events = fs::File::create(&events_path).map_err(at(&events_path))?;
+        Ok(Self { id, path, events, _lock: lock })
+    }
+
+    /// The run's id: its folder's name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of one cell, made where it isn't there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn cell(&self, id: &str) -> Result<PathBuf, StoreError> {
+        let dir = cell_dir(&self.path, id);
+        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        Ok(dir)
+    }
+
+    /// Appends one event. Whole lines only: a reader never sees half of one that was completed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn event(&mut self, event: &Event) -> Result<(), StoreError> {
+        let path = self.path.join("events.jsonl");
+        let mut line = to_json(&path, &Versioned::new(event), false)?;
+        line.push(b'\n');
+        self.events.write_all(&line).map_err(at(&path))
+    }
+
+    /// Writes a record of the run.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn write(&self, name: &str, record: &impl Serialize) -> Result<(), StoreError> {
+        write_json(&self.path.join(name), record)
+    }
+
+    /// Writes a file of the run as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        host::fs::write_atomic(&path, bytes).map_err(at(&path))
+    }
+
+    /// Writes `summary.json`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn summary(&self, summary: &Summary) -> Result<(), StoreError> {
+        self.write("summary.json", &Versioned::new(Event::Summary(summary.clone())))
+    }
+}
+
+fn cell_dir(run: &Path, id: &str) -> PathBuf {
+    run.join("cells").join(id)
+}
+
+fn to_json(path: &Path, record: &impl Serialize, pretty: bool) -> Result<Vec<u8>, StoreError> {
+    let bytes = if pretty { serde_json::to_vec_pretty(record) } else { serde_json::to_vec(record) };
+    bytes.map_err(|source| StoreError::Record { path: path.to_owned(), source })
+}
+
+/// Writes a record as JSON, whole or not at all.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StoreError> {
+    let bytes = to_json(path, record, true)?;
+    host::fs::write_atomic(path, &bytes).map_err(at(path))
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+    let bytes = fs::read(path).map_err(at(path))?;
+    serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { path: path.to_owned(), source })
+}
+
+/// Finds a run by path, folder name, unique beginning of it, or `last`.
+///
+/// # Errors
+/// [`StoreError::NoRun`].
+pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
+    let as_path = Path::new(run);
+    if as_path.join("run.json").is_file() {
+        return Ok(as_path.to_owned());
+    }
+    let mut names: Vec<PathBuf> = fs::read_dir(runs)
+        .map(|entries| entries.flatten().map(|e| e.path()).filter(|p| p.join("run.json").is_file()).collect())
+        .unwrap_or_default();
+    names.sort();
+    let found = if run == "last" {
+        names.pop()
+    } else {
+        let fits = |p: &&PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(run));
+        let mut fitting = names.iter().filter(fits);
+        fitting.next().filter(|_| fitting.next().is_none()).cloned()
+    };
+    found.ok_or_else(|| StoreError::NoRun { run: run.to_owned(), dir: runs.to_owned() })
+}
+
+/// Reads a run's header and one cell's record of type `T`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn cell_record<T: DeserializeOwned>(run: &Path, cell: &str, name: &str) -> Result<T, StoreError> {
+    read_json(&cell_dir(run, cell).join(name))
+}

@@ -1,0 +1,148 @@
+//! How compressible a page's stamp is, and which generation gets which compressibility.
+//!
+//! Sizes under lzo and lz4 follow `words` almost linearly: about 0.8 KB for none, 8 bytes for each
+//! random word, more than a page for all of them.
+
+use super::mix::{STEP, mix};
+use serde::{Deserialize, Serialize};
+
+/// Most random words that [`Fill::Random`] can ask for: seven in each of the 64 lines (the eighth is the tag).
+pub const RANDOM_WORDS_MAX: u16 = 448;
+
+/// Compressibility of one page's stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// One 64-bit word, repeated: what zram and older zswap keep without compressing.
+    Same,
+    /// `words` incompressible words beside the 64 tags, the rest a pattern that repeats every line.
+    Random {
+        /// How many, 0 to [`RANDOM_WORDS_MAX`] (more counts as that).
+        words: u16,
+    },
+}
+
+impl Fill {
+    /// Compresses to less than a quarter of a page.
+    pub const SMALL: Self = Self::Random { words: 0 };
+    /// Compresses to about half a page.
+    pub const MEDIUM: Self = Self::Random { words: 160 };
+    /// Does not compress at all.
+    pub const INCOMPRESSIBLE: Self = Self::Random {
+        words: RANDOM_WORDS_MAX,
+    };
+
+    /// How many of a line's payload words are random, 0 to 7: the words are dealt evenly, the
+    /// first lines take what is left over.
+    #[inline]
+    pub(super) fn random_words_of(self, line: u8) -> u8 {
+        let Self::Random { words } = self else { return 0 };
+        let words = words.min(RANDOM_WORDS_MAX);
+        let each = (words / 64) as u8;
+        each + u8::from(u16::from(line) < words % 64)
+    }
+}
+
+/// Chooses the fill of each generation of each page: a pure function, so that whoever knows the
+/// generation knows the whole page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FillPolicy {
+    /// The same fill always.
+    Fixed(Fill),
+    /// Two fills by turns: what makes a page that is rewritten outgrow its compressed object.
+    Alternate {
+        /// Of even generations.
+        even: Fill,
+        /// Of odd generations.
+        odd: Fill,
+    },
+    /// A draw for each generation: 1 in 8 same-filled, 2 in 8 small, 2 in 8 medium, 2 in 8 around
+    /// zram's huge limit (where an object takes a page of its own), 1 in 8 incompressible.
+    Mixed,
+}
+
+impl FillPolicy {
+    /// Returns the fill of a page's generation.
+    #[inline]
+    #[must_use]
+    pub fn fill(self, seed: u64, page: u32, generation: u32) -> Fill {
+        match self {
+            Self::Fixed(fill) => fill,
+            Self::Alternate { even, odd } => [even, odd][(generation & 1) as usize],
+            Self::Mixed => draw(mix(
+                mix(seed.wrapping_add(STEP)) ^ (u64::from(page) << 32 | u64::from(generation))
+            )),
+        }
+    }
+}
+
+/// Turns a random word into a fill, with the weights of [`FillPolicy::Mixed`].
+fn draw(random: u64) -> Fill {
+    let within = |from: u16, to: u16| {
+        let span = u64::from(to - from) + 1;
+        Fill::Random {
+            words: from + (((random >> 48) * span) >> 16) as u16,
+        }
+    };
+    match random % 8 {
+        0 => Fill::Same,
+        1 | 2 => within(0, 63),
+        3 | 4 => within(64, 255),
+        5 | 6 => within(288, 372),
+        _ => Fill::INCOMPRESSIBLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_share_the_random_words_exactly() {
+        for words in 0..=RANDOM_WORDS_MAX {
+            let dealt: u16 = (0..64)
+                .map(|line| u16::from(Fill::Random { words }.random_words_of(line)))
+                .sum();
+            assert_eq!(dealt, words);
+        }
+        assert_eq!(Fill::Random { words: u16::MAX }.random_words_of(63), 7);
+    }
+
+    #[test]
+    fn a_mixed_policy_draws_every_class_at_its_weight() {
+        let mut seen = [0u32; 5];
+        for page in 0..64 {
+            for generation in 0..256 {
+                let class = match FillPolicy::Mixed.fill(7, page, generation) {
+                    Fill::Same => 0,
+                    Fill::Random { words: 0..=63 } => 1,
+                    Fill::Random { words: 64..=255 } => 2,
+                    Fill::Random { words: 288..=372 } => 3,
+                    Fill::INCOMPRESSIBLE => 4,
+                    Fill::Random { words } => panic!("{words} words are of no class"),
+                };
+                seen[class] += 1;
+            }
+        }
+        for (class, eighths) in [1, 2, 2, 2, 1].into_iter().enumerate() {
+            let expected = 64 * 256 / 8 * eighths;
+            assert!(
+                seen[class].abs_diff(expected) < expected / 8,
+                "class {class}: {} of {expected}",
+                seen[class]
+            );
+        }
+    }
+
+    #[test]
+    fn the_seed_matters_and_nothing_else_does() {
+        let fills = |seed| {
+            (0..64)
+                .map(|g| FillPolicy::Mixed.fill(seed, 3, g))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(fills(1), fills(1));
+        assert_ne!(fills(1), fills(2));
+    }
+}

@@ -1,0 +1,98 @@
+//! The workloads: set-up, threads, antagonists and teardown checks of each, over [`crate::sys`],
+//! with [`crate::model`] as the oracle.
+//!
+//! A workload tells what it sees through its [`Env`] and judges nothing but content and counters
+//! that must agree; what a case proves is decided on the host.
+
+use crate::agent::link::{Finished, Job, Link, Told};
+use crate::catalogue::Workload;
+use crate::protocol::{Finding, Seen};
+use crate::sys::board::{Board, Lane};
+use crate::sys::{SysError, cgroup, swap};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+pub mod evidence;
+pub mod stop;
+pub mod swapoff;
+pub mod zswap_pressure;
+
+/// Name of the control group that holds those of the workloads.
+pub const CGROUP: &str = "patchproof";
+/// Seconds without progress after which a worker hangs.
+pub const WORKER_PATIENCE_S: u32 = 10;
+/// Seconds that one step of set-up or teardown may take.
+pub const STEP_PATIENCE_S: u32 = 60;
+
+/// What a workload is given.
+pub struct Env<'a> {
+    /// What to run.
+    pub job: &'a Job,
+    /// Where threads beat.
+    pub board: &'a Board,
+    /// The main thread's place on the board.
+    pub lane: &'a Lane,
+    /// What the supervisor is told through.
+    pub link: &'a Link,
+}
+
+impl Env<'_> {
+    /// Tells of one broken promise.
+    ///
+    /// # Errors
+    /// When the supervisor has gone.
+    pub fn find(&self, what: Seen, title: String, context: BTreeMap<String, String>) -> io::Result<()> {
+        self.link.tell(Told::Finding(Finding {
+            case: self.job.case.id.clone(),
+            what,
+            title,
+            context,
+        }))
+    }
+}
+
+/// Why a case could not be run to its end. Nothing is said about the kernel by it.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// The kernel lacks something.
+    #[error("the kernel lacks {0}")]
+    Missing(String),
+    /// A call failed that must not.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+    /// The supervisor has gone.
+    #[error("the supervisor does not listen any more: {0}")]
+    Link(#[from] io::Error),
+    /// The machine or the suite is not as it must be.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Runs a case's workload.
+///
+/// # Errors
+/// When it could not be run to its end.
+pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
+    match &env.job.case.workload {
+        Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+    }
+}
+
+/// Cleans up after a case whose process has died: switches all swap off and removes the control groups.
+///
+/// # Errors
+/// When swap stays on.
+pub fn clean_up() -> Result<(), SysError> {
+    for area in swap::active()? {
+        swapoff::run(Path::new(&area.path), &mut || true)?;
+    }
+    let top = Path::new(cgroup::ROOT).join(CGROUP);
+    for child in std::fs::read_dir(&top).into_iter().flatten().flatten() {
+        if child.path().is_dir() {
+            let _ = std::fs::remove_dir(child.path());
+        }
+    }
+    let _ = std::fs::remove_dir(top);
+    Ok(())
+}

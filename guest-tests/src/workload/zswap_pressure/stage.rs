@@ -1,0 +1,280 @@
+//! Set-up: knobs, a small swap area filled with cold pages, control groups, the arena and its ledger.
+
+use crate::catalogue::{Counter, ZswapPressure};
+use crate::model::{FillPolicy, Ledger};
+use crate::sys::arena::{Advice, Arena, PAGE_LEN};
+use crate::sys::cgroup::Cgroup;
+use crate::sys::knob::Knob;
+use crate::sys::pagemap::Pagemap;
+use crate::sys::vmstat::Vmstat;
+use crate::sys::{machine, process, swap, zswap};
+use crate::workload::evidence::Slots;
+use crate::workload::{CGROUP, CaseError, Env};
+use std::path::PathBuf;
+
+/// Pages that are filled and paged out at once.
+const FILL_CHUNK: usize = 128;
+/// How often a chunk is asked to leave before its rest stays.
+const FILL_TRIES: usize = 20;
+/// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
+const AREA_PAGES_MIN: u64 = 64;
+
+/// Everything that the pressure stands on.
+pub struct Stage {
+    /// The memory under test.
+    pub arena: Arena,
+    /// What it must hold.
+    pub ledger: Ledger,
+    /// Memory that fills the swap area and is left alone.
+    pub cold: Option<Arena>,
+    /// Which pages were seen in which slot.
+    pub slots: Slots,
+    /// The swap area's device.
+    pub disk: PathBuf,
+    /// Charged for the arena.
+    pub arena_group: Cgroup,
+    /// Charged for the cold pages.
+    pub filler_group: Cgroup,
+    /// zswap's pool limit.
+    pub pool_percent: Knob,
+    /// Above the two groups; dropped after them.
+    _top: Cgroup,
+    /// Restored when the stage is dropped.
+    _knobs: Vec<Knob>,
+}
+
+/// The word that a cold page holds first (never zero: all-zero pages need no slot).
+#[must_use]
+pub fn cold_word(page: usize) -> u64 {
+    0xc01d_0000_0000_0000 | page as u64
+}
+
+/// Says what the kernel lacks, if anything.
+fn missing(params: &ZswapPressure) -> Option<&'static str> {
+    let counts = Vmstat::read().is_ok_and(|v| v.has(Counter::ZswapWriteback));
+    let lacks = [
+        (!zswap::available(), "zswap (CONFIG_ZSWAP)"),
+        (
+            !counts,
+            "the zswpwb counter of /proc/vmstat (CONFIG_VM_EVENT_COUNTERS)",
+        ),
+        (
+            params.shrinker && !zswap::has("shrinker_enabled"),
+            "zswap's shrinker",
+        ),
+        (
+            Pagemap::open().is_err(),
+            "/proc/PID/pagemap (CONFIG_PROC_PAGE_MONITOR)",
+        ),
+    ];
+    lacks.into_iter().find_map(|(lacks, what)| lacks.then_some(what))
+}
+
+/// Sets the stage.
+///
+/// # Errors
+/// [`CaseError::Missing`] for what the kernel lacks; others for what must not fail.
+pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
+    if let Some(what) = missing(params) {
+        return Err(CaseError::Missing(what.to_owned()));
+    }
+    let disk = env.job.swap_disk.clone();
+    let disk = disk.ok_or_else(|| CaseError::Broken("there is no disk for swap".to_owned()))?;
+    if let Some(area) = swap::active()?.first() {
+        return Err(CaseError::Broken(format!(
+            "{} is in use as swap: slots could not be told apart",
+            area.path
+        )));
+    }
+    let (knobs, pool_percent) = knobs(params)?;
+    // zswap makes these files when it is switched on for the first time.
+    if !zswap::observable() {
+        return Err(CaseError::Missing("zswap's debugfs files (CONFIG_DEBUG_FS)".to_owned()));
+    }
+    let top = Cgroup::top(CGROUP).map_err(|e| missing_cgroup(&e))?;
+    let (filler_group, arena_group) = groups(&top, params)?;
+    env.lane.beat();
+
+    let pages = pages_of(params.arena);
+    let plan = AreaPlan::of(machine::disk_len(&disk)?, pages as u64, params)?;
+    let ledger = ledger(env, pages)?;
+    let slots = Slots::new(plan.area_pages as usize);
+    // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
+    // them (stacks, buffers) must again.
+    process::lock_what_is_mapped()?;
+    let arena = Arena::map(pages)?;
+    let cold = (plan.cold_pages > 0)
+        .then(|| Arena::map(plan.cold_pages))
+        .transpose()?;
+    process::lock_what_comes()?;
+    env.board.note_arena(arena.address(0), pages);
+
+    swap::format(&disk, plan.area_pages)?;
+    swap::on(&disk)?;
+    if let Some(cold) = &cold {
+        filler_group.enter()?;
+        fill(env, cold)?;
+    }
+    arena_group.enter()?;
+    Ok(Stage {
+        arena,
+        ledger,
+        cold,
+        slots,
+        disk,
+        arena_group,
+        filler_group,
+        pool_percent,
+        _top: top,
+        _knobs: knobs,
+    })
+}
+
+fn pages_of(bytes: u64) -> usize {
+    usize::try_from(bytes / PAGE_LEN as u64).unwrap_or(usize::MAX)
+}
+
+fn ledger(env: &Env<'_>, pages: usize) -> Result<Ledger, CaseError> {
+    let pages = u32::try_from(pages).map_err(|_| CaseError::Broken(format!("an arena of {pages} pages")))?;
+    Ok(Ledger::new(
+        env.job.run,
+        0,
+        pages,
+        FillPolicy::Mixed,
+        env.job.case.seed,
+    ))
+}
+
+fn missing_cgroup(e: &crate::sys::SysError) -> CaseError {
+    CaseError::Missing(format!("memory control groups, version 2 ({e})"))
+}
+
+fn knobs(params: &ZswapPressure) -> Result<(Vec<Knob>, Knob), CaseError> {
+    let mut knobs = vec![
+        Knob::set("/proc/sys/vm/page-cluster", "0")?,
+        zswap::set("zpool", &params.zpool)?,
+        zswap::set("compressor", &params.compressor)?,
+    ];
+    if zswap::has("shrinker_enabled") {
+        knobs.push(zswap::set(
+            "shrinker_enabled",
+            if params.shrinker { "Y" } else { "N" },
+        )?);
+    }
+    let pool_percent = zswap::set("max_pool_percent", &params.pool_percent.to_string())?;
+    knobs.push(zswap::set("enabled", "Y")?);
+    Ok((knobs, pool_percent))
+}
+
+fn groups(top: &Cgroup, params: &ZswapPressure) -> Result<(Cgroup, Cgroup), CaseError> {
+    let filler = top.child("filler")?;
+    filler
+        .set("memory.zswap.max", "0")
+        .map_err(|e| missing_cgroup(&e))?;
+    let arena = top.child("arena")?;
+    arena.set("memory.zswap.max", &params.zswap_max.to_string())?;
+    if params.memory_max != 0 {
+        arena.set("memory.max", &params.memory_max.to_string())?;
+    }
+    Ok((filler, arena))
+}
+
+/// How large the swap area is and how much of it cold pages take.
+#[derive(Debug, PartialEq, Eq)]
+struct AreaPlan {
+    /// The area, its header included.
+    area_pages: u32,
+    cold_pages: usize,
+}
+
+impl AreaPlan {
+    /// Plans an area of at most `swap_area` bytes that the disk has room for.
+    fn of(disk_len: u64, arena_pages: u64, params: &ZswapPressure) -> Result<Self, CaseError> {
+        let disk_pages = disk_len / PAGE_LEN as u64;
+        let wanted = params.swap_area / PAGE_LEN as u64;
+        let area = disk_pages
+            .min(if wanted == 0 { u64::MAX } else { wanted })
+            .min(u64::from(u32::MAX));
+        if area < AREA_PAGES_MIN {
+            return Err(CaseError::Broken(format!(
+                "a swap disk of {disk_len} bytes is too small"
+            )));
+        }
+        let cold = match params.free_slots {
+            0 => 0,
+            free => (area - 1).saturating_sub(arena_pages + free),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by u32::MAX above")]
+        Ok(Self {
+            area_pages: area as u32,
+            cold_pages: cold as usize,
+        })
+    }
+}
+
+/// Writes the cold pages and has them paged out.
+fn fill(env: &Env<'_>, cold: &Arena) -> Result<(), CaseError> {
+    // The new pages wait in a batch of the CPU that touched them; stay on it.
+    process::pin(0)?;
+    let pagemap = Pagemap::open()?;
+    let mut stay = 0;
+    for start in (0..cold.pages()).step_by(FILL_CHUNK) {
+        let chunk = start..cold.pages().min(start + FILL_CHUNK);
+        for page in chunk.clone() {
+            cold.poke(page, 0, cold_word(page));
+        }
+        let mut entries = [Default::default(); FILL_CHUNK];
+        for _ in 0..FILL_TRIES {
+            cold.advise(chunk.clone(), Advice::PageOut)?;
+            pagemap.read(cold, chunk.clone(), &mut entries)?;
+            if entries[..chunk.len()].iter().all(|e| e.swapped()) {
+                break;
+            }
+        }
+        stay += entries[..chunk.len()].iter().filter(|e| !e.swapped()).count();
+        env.lane.beat();
+    }
+    process::unpin()?;
+    // A few that stay leave a few slots more than was asked for; many would undo the point of it.
+    if stay * 20 > cold.pages() {
+        return Err(CaseError::Broken(format!(
+            "{stay} of {} cold pages could not be paged out",
+            cold.pages()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn plan(disk: u64, change: impl FnOnce(&mut ZswapPressure)) -> Option<(u32, usize)> {
+        let mut params = ZswapPressure::default();
+        change(&mut params);
+        let plan = AreaPlan::of(disk, params.arena / 4096, &params).ok()?;
+        Some((plan.area_pages, plan.cold_pages))
+    }
+
+    #[test]
+    fn cold_pages_leave_the_arena_and_the_free_slots() {
+        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots, p.swap_area) = (4 * MIB, 32, 8 * MIB);
+        assert_eq!(plan(64 * MIB, sized), Some((2048, 2047 - 1024 - 32)));
+        assert_eq!(plan(3 * MIB, sized), Some((768, 0)));
+    }
+
+    #[test]
+    fn no_free_slots_asked_for_fills_nothing_and_no_area_takes_the_disk() {
+        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots, p.swap_area) = (4 * MIB, 0, 0);
+        assert_eq!(plan(64 * MIB, sized), Some((16384, 0)));
+        assert_eq!(plan(4096, sized), None);
+    }
+
+    #[test]
+    fn no_cold_page_is_all_zero() {
+        assert!((0..4).all(|page| cold_word(page) != 0));
+        assert_ne!(cold_word(1), cold_word(2));
+    }
+}

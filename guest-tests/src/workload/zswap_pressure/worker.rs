@@ -1,0 +1,194 @@
+//! A worker: verifies, rewrites and pages out the pages it owns, and reads those of others.
+
+use super::pressure::Pressure;
+use crate::sys::SysError;
+use crate::sys::arena::{Advice, PAGE_WORDS};
+use crate::sys::board::Lane;
+use crate::sys::pagemap::{Entry, Pagemap};
+use crate::workload::evidence::{History, Op};
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+/// Pages of one step, at most: they are looked up, verified and paged out together.
+const BATCH_MAX: usize = 8;
+/// How many of its last page-outs a worker remembers, to come back to them.
+const ECHO_LEN: usize = 128;
+
+/// One worker.
+pub struct Worker<'a> {
+    pressure: &'a Pressure<'a>,
+    lane: &'a Lane,
+    pagemap: Pagemap,
+    rng: Pcg64Mcg,
+    own: Range<usize>,
+    echo: Vec<usize>,
+    steps: usize,
+    history: History,
+    page: Box<[u64; PAGE_WORDS]>,
+}
+
+/// Why a worker ended early.
+#[derive(Debug)]
+pub enum Stopped {
+    /// A mismatch was told; the pressure is over.
+    Found,
+    /// A call failed that must not.
+    Sys(SysError),
+}
+
+impl From<SysError> for Stopped {
+    fn from(e: SysError) -> Self {
+        Self::Sys(e)
+    }
+}
+
+impl<'a> Worker<'a> {
+    /// Makes the worker of so many pages.
+    ///
+    /// # Errors
+    /// When there is no pagemap.
+    pub fn new(
+        pressure: &'a Pressure<'a>,
+        lane: &'a Lane,
+        own: Range<usize>,
+        seed: u64,
+    ) -> Result<Self, SysError> {
+        Ok(Self {
+            pressure,
+            lane,
+            pagemap: Pagemap::open()?,
+            rng: Pcg64Mcg::seed_from_u64(seed),
+            own,
+            echo: Vec::with_capacity(ECHO_LEN),
+            steps: 0,
+            history: History::default(),
+            page: Box::new([0; PAGE_WORDS]),
+        })
+    }
+
+    /// Works until the pressure is over.
+    ///
+    /// # Errors
+    /// When it ended early.
+    pub fn run(&mut self) -> Result<(), Stopped> {
+        while !self.pressure.stop.is_set() {
+            self.step()?;
+            self.lane.beat();
+        }
+        Ok(())
+    }
+
+    /// One step: some pages of its own, now and then one of another's.
+    fn step(&mut self) -> Result<(), Stopped> {
+        let batch = self.choose();
+        let mut entries = [Entry::default(); BATCH_MAX];
+        self.pagemap
+            .read(&self.pressure.stage.arena, batch.clone(), &mut entries)?;
+        for (page, entry) in batch.clone().zip(entries) {
+            self.verify(page, entry)?;
+            if self.rng.next_u32() & 1 == 0 {
+                self.rewrite(page);
+            }
+        }
+        self.page_out(batch)?;
+        if self.pressure.threads > 1 && self.rng.next_u32() % 8 == 0 {
+            self.peek()?;
+        }
+        Ok(())
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        // The bias of a remainder is far below anything that matters here.
+        self.rng.next_u64() as usize % n.max(1)
+    }
+
+    /// Chooses the pages of a step: a random place, or (three times in four) one paged out a short while
+    /// ago, whose compressed copy is about to be written back. How long ago is drawn evenly over its
+    /// magnitude, since how many copies the pool holds depends on their sizes. Half of the steps take
+    /// one page, a quarter two, and so on: a single page frees one slot and takes it again at once.
+    fn choose(&mut self) -> Range<usize> {
+        let magnitude = self.below(ECHO_LEN.ilog2() as usize);
+        let ago = self.below(2 << magnitude);
+        let start = match self.steps.checked_sub(ago + 1) {
+            Some(step) if self.rng.next_u32() & 3 != 0 => self.echo[step % ECHO_LEN],
+            _ => self.own.start + self.below(self.own.len()),
+        };
+        let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
+        start..self.own.end.min(start + len)
+    }
+
+    /// Verifies one page of its own. `entry` was looked up before.
+    fn verify(&mut self, page: usize, entry: Entry) -> Result<(), Stopped> {
+        let (stage, number) = (self.pressure.stage, page as u32);
+        let generation = stage.ledger.generation(number);
+        self.lane.note_page(number, generation);
+        stage.arena.read(page, &mut self.page);
+        let verdict = stage.ledger.check_owner(number, &self.page);
+        if let Some(slot) = entry.slot() {
+            stage.slots.note(slot, number);
+            self.pressure.counts.round_trips.fetch_add(1, Ordering::Relaxed);
+        }
+        self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
+        self.history.note(Op::Verify, number, generation, entry.slot());
+        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))
+    }
+
+    /// Rewrites one page of its own with its next generation.
+    fn rewrite(&mut self, page: usize) {
+        let (stage, number) = (self.pressure.stage, page as u32);
+        let intent = stage.ledger.begin(number);
+        intent.stamp.write(&mut self.page);
+        stage.arena.write(page, &self.page);
+        self.history
+            .note(Op::Rewrite, number, intent.stamp.generation, None);
+        intent.commit();
+        self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the pages reclaimed, and remembers to come back.
+    fn page_out(&mut self, batch: Range<usize>) -> Result<(), Stopped> {
+        self.pressure.stage.arena.advise(batch.clone(), Advice::PageOut)?;
+        let first = batch.start as u32;
+        self.history.note(
+            Op::PageOut,
+            first,
+            self.pressure.stage.ledger.generation(first),
+            None,
+        );
+        match self.echo.get_mut(self.steps % ECHO_LEN) {
+            Some(old) => *old = batch.start,
+            None => self.echo.push(batch.start),
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Reads a page that another thread may be writing at this moment.
+    fn peek(&mut self) -> Result<(), Stopped> {
+        let stage = self.pressure.stage;
+        let page = self.below(stage.arena.pages());
+        if self.own.contains(&page) {
+            return Ok(());
+        }
+        let number = page as u32;
+        let entry = self.pagemap.entry(&stage.arena, page)?;
+        let before = stage.ledger.window_before(number);
+        self.lane.note_page(number, stage.ledger.generation(number));
+        stage.arena.read(page, &mut self.page);
+        let verdict = stage.ledger.check(number, before, &self.page);
+        self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
+        self.history
+            .note(Op::Peek, number, stage.ledger.generation(number), entry.slot());
+        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))
+    }
+
+    fn found(&self, mismatch: crate::model::Mismatch, entry: Entry) -> Stopped {
+        let after = self
+            .pagemap
+            .entry(&self.pressure.stage.arena, mismatch.page as usize);
+        self.pressure.found(mismatch, entry, after.ok(), &self.history);
+        Stopped::Found
+    }
+}

@@ -1,0 +1,153 @@
+//! What can be written on the command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Puts a Linux kernel patch through real memory pressure in QEMU and proves, page by page, that no data was lost.
+#[derive(Debug, Parser)]
+#[command(name = "patchproof", version, about, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    /// Writes only JSON to standard output, an object a line, errors included
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 everything came out as expected, 1 a kernel failed (or an expected defect was missed),
+2 usage or matrix error, 3 the harness or the host broke, 4 nothing was proved.
+
+Places: kernels and sources are kept in $PATCHPROOF_CACHE_DIR (else $XDG_CACHE_HOME/patchproof),
+runs in $PATCHPROOF_STATE_DIR (else $XDG_STATE_HOME/patchproof).";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Builds the kernels of a matrix, runs its cells and judges them
+    #[command(after_help = "\
+Examples:
+  patchproof run workflows/demo.yaml
+  patchproof run workflows/demo.yaml --filter 'defect.*'
+  patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
+    Run(Run),
+    /// Runs one cell of an earlier run again: same kernel, seed and parameters
+    #[command(after_help = "\
+Examples:
+  patchproof replay last defect.small@qemu.pressure.zswap_writeback
+  patchproof replay 20260301-101500-demo-aB3x fixed.small@qemu.pressure.off
+
+Thread schedules are not promised to repeat: a race may need several goes.")]
+    Replay(Replay),
+    /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
+    List(List),
+    /// Builds the kernels of a matrix and prints where they are; nothing is booted
+    #[command(after_help = "\
+Examples:
+  patchproof build workflows/demo.yaml
+  patchproof build workflows/demo.yaml --filter 'fixed.*' --json | jq -r 'select(.event == \"kernel_ready\").dir'")]
+    Build(Run),
+    /// Prints the workloads with their parameters, defaults and limits
+    Workloads,
+    /// Shows or shrinks what is kept: kernels, sources, build folders
+    Cache(Cache),
+    /// Classifies saved kernel logs
+    #[command(after_help = "\
+Examples:
+  patchproof console console.log
+  patchproof console --json runs/*/cells/*/attempt-1/console.log")]
+    Console(Console),
+}
+
+/// Which cells of a matrix.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
+    /// The matrix
+    pub(super) matrix: PathBuf,
+    /// Only cells whose id this glob matches, or contains it; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) filter: Vec<String>,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above the matrix that has them)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) what: Selection,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+/// How kernels are built and machines are run.
+#[derive(Debug, clap::Args)]
+pub(super) struct How {
+    /// CPUs that builds and machines may use (default: all)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) cores: Option<u32>,
+    /// Whether patches are applied and built in a sandbox without network; `off` is for kernels that you trust
+    #[arg(long, value_enum, default_value_t = Sandbox::On)]
+    pub(super) sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sandbox {
+    On,
+    Off,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// A run: its folder, its id, a unique beginning of it, or `last`
+    pub(super) run: String,
+    /// The cell's id
+    pub(super) cell: String,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    pub(super) what: Selection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Cache {
+    #[command(subcommand)]
+    pub(super) what: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Prints what is kept, least recently used first
+    List,
+    /// Removes the least recently used until the rest fits
+    Prune {
+        /// What may stay (default: $PATCHPROOF_CACHE_SIZE, else 20GiB)
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        limit: Option<u64>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Console {
+    /// Saved kernel logs
+    #[arg(required = true)]
+    pub(super) files: Vec<PathBuf>,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::spec::size(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

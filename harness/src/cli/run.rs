@@ -1,0 +1,139 @@
+//! `run` and `replay`.
+
+use super::Done;
+use super::args::{How, Replay, Run, Sandbox, Selection};
+use super::show::Failure;
+use crate::host::dirs;
+use crate::plan::{self, Plan};
+use crate::report::{self, Reporter};
+use crate::run::{self, Config, Event};
+use crate::source::Mode;
+use crate::spec::{self, Folders, Spec};
+use crate::store::{self, RunHeader};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// A matrix that was read and expanded.
+pub(super) struct Read {
+    pub(super) spec: Spec,
+    pub(super) plan: Plan,
+    pub(super) root: PathBuf,
+}
+
+/// Reads a matrix and picks its cells.
+pub(super) fn read(what: &Selection) -> Result<Read, Failure> {
+    let root = match &what.root {
+        Some(root) => root.clone(),
+        None => root_above(&what.matrix)?,
+    };
+    let spec = spec::load(&what.matrix, &folders(&root))?;
+    let plan = plan::expand(&spec)?;
+    let plan = if what.filter.is_empty() { plan } else { plan.select(&what.filter)? };
+    Ok(Read { spec, plan, root })
+}
+
+fn folders(root: &Path) -> Folders {
+    Folders { kconfigs: root.join("kconfigs"), patches: root.join("patches") }
+}
+
+/// The nearest folder at or above a matrix that has kconfigs/ and patches/. A matrix that does not
+/// exist is left to whoever reads it: that error is the better one.
+fn root_above(matrix: &Path) -> Result<PathBuf, Failure> {
+    let full = std::path::absolute(matrix).unwrap_or_else(|_| matrix.to_owned());
+    let has = |dir: &&Path| dir.join("kconfigs").is_dir() && dir.join("patches").is_dir();
+    let found = full.ancestors().skip(1).find(has);
+    match found {
+        Some(root) => Ok(root.to_owned()),
+        None if !matrix.is_file() => Ok(PathBuf::from(".")),
+        None => Err(Failure::NoRoot(matrix.to_owned())),
+    }
+}
+
+/// Where run folders are.
+fn runs() -> Result<PathBuf, Failure> {
+    Ok(dirs::state()?.join("runs"))
+}
+
+pub(super) fn run(what: &Run, json: bool) -> Done {
+    let read = read(&what.what)?;
+    start(read, &what.how, json, run::Until::Judged)
+}
+
+pub(super) fn build(what: &Run, json: bool) -> Done {
+    let read = read(&what.what)?;
+    start(read, &what.how, json, run::Until::Built)
+}
+
+pub(super) fn replay(what: &Replay, json: bool) -> Done {
+    let run = store::find(&runs()?, &what.run)?;
+    let header: RunHeader = store::read_json(&run.join("run.json"))?;
+    let path = run.join("spec.yaml");
+    let text = std::fs::read(&path).map_err(|e| Failure::File(path, e))?;
+    // Parsed under its old name, so that relative paths in it still start at its folder.
+    let spec = spec::parse(&header.spec, &text, &folders(&header.root))?;
+    let mut plan = plan::expand(&spec)?;
+    plan.cells.retain(|cell| cell.id == what.cell);
+    if plan.cells.is_empty() {
+        return Err(Failure::NoCell(what.cell.clone()));
+    }
+    if header.agent != crate::machine::agent::hash() && !json {
+        eprintln!("note: the guest suite has changed since that run ({} then)", header.agent);
+    }
+    start(Read { spec, plan, root: header.root }, &what.how, json, run::Until::Judged)
+}
+
+fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
+    let cores = how.cores.or_else(|| std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()));
+    let config = Config {
+        spec: Arc::new(read.spec),
+        plan: read.plan,
+        root: read.root,
+        runs: runs()?,
+        cache: super::cache::open()?,
+        sandbox: match how.sandbox {
+            Sandbox::On => Mode::Bubblewrap,
+            Sandbox::Off => Mode::Off,
+        },
+        cores: cores.unwrap_or(1),
+        until,
+        args: std::env::args().collect(),
+    };
+    let mut reporter = report::for_output(json, std::io::stdout().is_terminal());
+    // One worker is plenty: everything that takes CPU runs in children or on blocking threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Own(format!("could not start: {e}")))?;
+    runtime.block_on(drive(config, reporter.as_mut()))
+}
+
+async fn drive(config: Config, reporter: &mut dyn Reporter) -> Done {
+    let (stop, stopped) = watch::channel(false);
+    let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
+    let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
+    tokio::spawn(watch_signals(interrupt, terminate, stop));
+    let summary = run::run(config, |event: &Event| reporter.event(event), stopped).await?;
+    Ok(summary.exit)
+}
+
+/// The first signal stops the run in good order; the second one at once (the keeper then ends every child).
+async fn watch_signals(
+    mut interrupt: tokio::signal::unix::Signal,
+    mut terminate: tokio::signal::unix::Signal,
+    stop: watch::Sender<bool>,
+) {
+    for second in [false, true] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if second {
+            std::process::exit(3);
+        }
+        let _ = stop.send(true);
+    }
+}

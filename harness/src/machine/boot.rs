@@ -1,0 +1,381 @@
+//! One machine from its start to its end.
+//!
+//! Tasks read the channels and report ([`channels`](super::channels)); one loop takes the reports,
+//! follows the deadlines and decides when to end QEMU. It ends QEMU at most once, and always waits
+//! until QEMU and everything that it started are gone.
+
+use super::bounded::Kept;
+use super::channels::{Channels, Files, Report};
+use super::deadlines::{Awaited, Watch};
+use super::end::{Causes, MachineEnd, MachineError};
+use super::frames::FrameLog;
+use super::qemu;
+use super::qmp::Event;
+use super::runtime_dir::RuntimeDir;
+use super::usage::Usage;
+use super::{MachineConfig, MachineEvent, MachineRun, boot_args};
+use crate::host::{Cmd, Finished, Job, Killer, ProcessError};
+use std::fs::{self, File};
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Reports that may wait; readers then wait, and so does the guest.
+const REPORTS_WAITING_MAX: usize = 256;
+/// How long QEMU may take to go away once it was ended: nothing but the host's kernel is in the way.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+/// How long the readers may take to come to the ends of streams whose writer is gone.
+const DRAINED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs one machine to its end. `cancel` turning true ends it early.
+///
+/// Dropping the future ends the machine too, without a record.
+pub async fn boot(
+    config: &MachineConfig,
+    events: mpsc::Sender<MachineEvent>,
+    cancel: watch::Receiver<bool>,
+) -> MachineRun {
+    let started_at = Instant::now();
+    let mut record = Record::new(config, started_at, events);
+    let (end, dirs) = match start(config, &record.files).await {
+        Ok(mut running) => (record.follow(&mut running, cancel).await, Some(running.dirs)),
+        Err(e) => (MachineEnd::NotStarted(e), None),
+    };
+    // Before the caller hears of the end, so that it finds nothing left behind.
+    drop(dirs);
+    record.finish(end)
+}
+
+/// A machine whose QEMU was started.
+struct Running {
+    exit: JoinHandle<Result<Finished, ProcessError>>,
+    /// Ends the tree when this is dropped, however that comes about.
+    killer: KillOnDrop,
+    reports: mpsc::Receiver<Report>,
+    gone: watch::Sender<bool>,
+    quit: watch::Sender<bool>,
+    dirs: (RuntimeDir, TempDir),
+}
+
+struct KillOnDrop(Killer);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// Prepares everything and starts QEMU.
+async fn start(config: &MachineConfig, files: &Files) -> Result<Running, MachineError> {
+    let line = boot_args::command_line(&config.boot_args)
+        .map_err(|(arg, why)| MachineError::BootArg { arg, why })?;
+    File::open(&config.kernel)
+        .and_then(|f| f.metadata())
+        .and_then(|m| {
+            if m.is_file() {
+                Ok(())
+            } else {
+                Err(std::io::ErrorKind::IsADirectory.into())
+            }
+        })
+        .map_err(|source| MachineError::Kernel {
+            path: config.kernel.clone(),
+            source,
+        })?;
+    let scratch = scratch(config)?;
+    let initrd = scratch.path().join("initrd");
+    config
+        .base
+        .write_file(&config.request, &initrd)
+        .map_err(|source| MachineError::File {
+            what: "writing the initramfs",
+            path: initrd.clone(),
+            source,
+        })?;
+    let disks = disks(config, scratch.path())?;
+    let runtime_dir = RuntimeDir::new().map_err(|source| MachineError::File {
+        what: "making a folder for sockets",
+        path: "/tmp".into(),
+        source,
+    })?;
+    let channels = Channels::listen(&runtime_dir)?;
+    let args = qemu::argv(&qemu::Machine {
+        accel: config.accel,
+        cpus: config.cpus,
+        memory_mib: config.memory_mib,
+        kernel: &config.kernel,
+        initrd: &initrd,
+        command_line: &line,
+        disks: &disks,
+        console: channels.console(),
+        frames: channels.frames(),
+        qmp: channels.qmp(),
+    });
+    let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+    let (gone, is_gone) = watch::channel(false);
+    let (quit, is_quit) = watch::channel(false);
+    channels.read(files, &report, &is_gone, is_quit)?;
+    let job = start_job(Cmd::new(&config.qemu).args(args)).await?;
+    let killer = KillOnDrop(job.killer());
+    let exit = tokio::task::spawn_blocking(move || job.wait());
+    Ok(Running {
+        exit,
+        killer,
+        reports,
+        gone,
+        quit,
+        dirs: (runtime_dir, scratch),
+    })
+}
+
+async fn start_job(cmd: Cmd) -> Result<Job, MachineError> {
+    match tokio::task::spawn_blocking(move || cmd.start()).await {
+        Ok(Ok(job)) => Ok(job),
+        Ok(Err(ProcessError::NotFound { program })) => Err(MachineError::QemuMissing { program }),
+        Ok(Err(e)) => Err(MachineError::Process(e)),
+        Err(e) => Err(MachineError::Qmp(e.into())),
+    }
+}
+
+/// Makes the folders.
+fn scratch(config: &MachineConfig) -> Result<TempDir, MachineError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| MachineError::File {
+            what: "making a folder",
+            path,
+            source,
+        }
+    };
+    fs::create_dir_all(&config.evidence).map_err(failed(&config.evidence))?;
+    fs::create_dir_all(&config.scratch).map_err(failed(&config.scratch))?;
+    tempfile::Builder::new()
+        .prefix("machine-")
+        .tempdir_in(&config.scratch)
+        .map_err(failed(&config.scratch))
+}
+
+/// Makes the disks: sparse files.
+fn disks(config: &MachineConfig, dir: &Path) -> Result<Vec<(String, PathBuf)>, MachineError> {
+    let mut made: Vec<(String, PathBuf)> = Vec::new();
+    for disk in &config.disks {
+        let serial = &disk.serial;
+        let refuse = |why| {
+            Err(MachineError::Disk {
+                serial: serial.clone(),
+                why,
+            })
+        };
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if serial.is_empty() || serial.len() > qemu::SERIAL_LEN_MAX || !serial.bytes().all(allowed) {
+            return refuse("is not a good name");
+        }
+        if made.iter().any(|(other, _)| other == serial) {
+            return refuse("is there twice");
+        }
+        if disk.size == 0 || disk.size % 512 != 0 {
+            return refuse("has a size that is not a multiple of 512 bytes");
+        }
+        let path = dir.join(format!("{serial}.raw"));
+        File::create_new(&path)
+            .and_then(|f| f.set_len(disk.size))
+            .map_err(|source| MachineError::File {
+                what: "making a disk",
+                path: path.clone(),
+                source,
+            })?;
+        made.push((serial.clone(), path));
+    }
+    Ok(made)
+}
+
+/// What is known of a machine while it runs.
+struct Record {
+    started_at: Instant,
+    events: mpsc::Sender<MachineEvent>,
+    files: Files,
+    watch: Watch,
+    causes: Causes,
+    frames: FrameLog,
+    console_kept: Kept,
+    boot_s: Option<f64>,
+    pid: Option<i32>,
+    usage: Usage,
+    accel: super::Accel,
+}
+
+/// What the loop does next.
+#[derive(PartialEq)]
+enum Step {
+    /// Goes on.
+    Go,
+    /// The machine stopped: QEMU is told to quit.
+    Quit,
+    /// QEMU is ended.
+    Kill,
+}
+
+impl Record {
+    fn new(config: &MachineConfig, started_at: Instant, events: mpsc::Sender<MachineEvent>) -> Self {
+        Self {
+            started_at,
+            events,
+            files: Files {
+                console: config.evidence.join("console.log"),
+                frames: config.evidence.join("frames.bin"),
+            },
+            watch: Watch::new(config.deadlines, &config.request.cases, started_at),
+            causes: Causes::default(),
+            frames: FrameLog::default(),
+            console_kept: Kept::default(),
+            boot_s: None,
+            pid: None,
+            usage: Usage::default(),
+            accel: config.accel,
+        }
+    }
+
+    /// Follows the machine until QEMU is gone and every stream is at its end.
+    async fn follow(&mut self, running: &mut Running, mut cancel: watch::Receiver<bool>) -> MachineEnd {
+        let mut killed_at: Option<Instant> = None;
+        let exit = loop {
+            let (until, awaited) = self.watch.awaited();
+            let until = killed_at.map_or(until, |at| at + GONE_WITHIN);
+            let step = tokio::select! {
+                // A guest that never stops talking puts off neither the caller nor a deadline; but
+                // what it said before its end counts before its end.
+                biased;
+                () = cancelled(&mut cancel), if killed_at.is_none() => {
+                    self.causes.note(MachineEnd::Cancelled);
+                    Step::Kill
+                }
+                () = tokio::time::sleep_until(until.into()) => {
+                    if killed_at.is_some() {
+                        return MachineEnd::HostFailed(MachineError::Stuck);
+                    }
+                    self.missed(awaited, &mut running.reports)
+                }
+                Some(report) = running.reports.recv() => self.take(report),
+                exit = &mut running.exit => break exit,
+            };
+            match step {
+                Step::Go => {}
+                Step::Quit => {
+                    self.watch.leave(Instant::now());
+                    running.quit.send_replace(true);
+                }
+                Step::Kill if killed_at.is_none() => {
+                    self.sample();
+                    running.killer.0.kill();
+                    killed_at = Some(Instant::now());
+                }
+                Step::Kill => {}
+            }
+        };
+        running.gone.send_replace(true);
+        let drained = async {
+            while let Some(report) = running.reports.recv().await {
+                self.take(report);
+            }
+        };
+        // When it runs out the log says `Open`, and no verdict takes that for a whole stream.
+        let _ = tokio::time::timeout(DRAINED_WITHIN, drained).await;
+        self.tell(MachineEvent::Exited);
+        let causes = std::mem::take(&mut self.causes);
+        match exit {
+            Ok(exit) => causes.conclude(exit),
+            Err(e) => MachineEnd::HostFailed(MachineError::Qmp(e.into())),
+        }
+    }
+
+    /// A deadline ran out. It may be us who were late: what has arrived by now still counts.
+    fn missed(&mut self, awaited: Awaited, reports: &mut mpsc::Receiver<Report>) -> Step {
+        for _ in 0..REPORTS_WAITING_MAX {
+            let Ok(report) = reports.try_recv() else { break };
+            let step = self.take(report);
+            if step != Step::Go {
+                return step;
+            }
+        }
+        if self.watch.awaited().0 > Instant::now() {
+            return Step::Go;
+        }
+        self.causes.note(MachineEnd::Deadline { awaited });
+        Step::Kill
+    }
+
+    fn take(&mut self, report: Report) -> Step {
+        match report {
+            Report::Up(pid) => self.pid = pid,
+            Report::Console(bytes) => self.tell(MachineEvent::ConsoleBytes(bytes)),
+            Report::ConsoleEnd(kept) => self.console_kept = kept,
+            Report::FramesEnd(end) => self.frames.end = end,
+            Report::Frame(frame, len, at) => {
+                self.boot_s
+                    .get_or_insert_with(|| (at - self.started_at).as_secs_f64());
+                self.sample();
+                self.watch.frame(&frame, at);
+                self.tell(MachineEvent::Frame(frame.clone(), at));
+                self.frames.push(*frame, len);
+            }
+            Report::Qmp(event) => return self.take_event(event),
+            Report::Failed(e) => {
+                self.causes.note(MachineEnd::HostFailed(e));
+                return Step::Kill;
+            }
+        }
+        Step::Go
+    }
+
+    fn take_event(&mut self, event: Event) -> Step {
+        self.causes.event(event.clone());
+        match event {
+            Event::Shutdown(_) => {
+                self.sample();
+                Step::Quit
+            }
+            Event::GuestPanicked => {
+                self.watch.leave(Instant::now());
+                self.tell(MachineEvent::Panicked);
+                Step::Go
+            }
+            Event::DiskError { .. } => Step::Kill,
+        }
+    }
+
+    /// Reads what QEMU got so far; the last reading before its end stays.
+    fn sample(&mut self) {
+        if let Some(usage) = self.pid.and_then(Usage::of) {
+            self.usage = usage;
+        }
+    }
+
+    /// Tells whoever watches, if they keep up.
+    fn tell(&self, event: MachineEvent) {
+        let _ = self.events.try_send(event);
+    }
+
+    fn finish(self, end: MachineEnd) -> MachineRun {
+        MachineRun {
+            end,
+            console: self.files.console,
+            console_kept: self.console_kept,
+            frames_raw: self.files.frames,
+            frames: self.frames,
+            accel: self.accel,
+            boot_s: self.boot_s,
+            wall_s: self.started_at.elapsed().as_secs_f64(),
+            usage: self.usage,
+        }
+    }
+}
+
+/// Waits for the caller to give up; one that went away never does.
+async fn cancelled(cancel: &mut watch::Receiver<bool>) {
+    if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+        pending::<()>().await;
+    }
+}

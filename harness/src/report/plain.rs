@@ -1,0 +1,105 @@
+//! Plain lines, for logs: nothing moves, nothing is coloured, progress is rare.
+
+use super::{Reporter, cell_line, table};
+use crate::run::{Event, KernelRecord};
+use std::io::Write;
+
+/// Kernel builds report every so many steps.
+const STEPS_PER_LINE: u64 = 500;
+/// Cells report their counters every so many guest milliseconds.
+const PROGRESS_EVERY_MS: u64 = 10_000;
+
+/// Writes plain lines.
+#[derive(Debug)]
+pub struct Plain<W: Write> {
+    out: W,
+    progress_shown_ms: u64,
+}
+
+impl<W: Write> Plain<W> {
+    /// Writes to `out`.
+    pub const fn new(out: W) -> Self {
+        Self { out, progress_shown_ms: 0 }
+    }
+}
+
+impl<W: Write + Send> Reporter for Plain<W> {
+    fn event(&mut self, event: &Event) {
+        if let Event::CellProgress { elapsed_ms, .. } = event {
+            if *elapsed_ms < self.progress_shown_ms + PROGRESS_EVERY_MS {
+                return;
+            }
+            self.progress_shown_ms = *elapsed_ms;
+        }
+        if matches!(event, Event::CellStarted { .. }) {
+            self.progress_shown_ms = 0;
+        }
+        for line in lines(event) {
+            let _ = writeln!(self.out, "{line}");
+        }
+        let _ = self.out.flush();
+    }
+}
+
+/// The lines that stay after an event, on a terminal too.
+pub(super) fn lines(event: &Event) -> Vec<String> {
+    match event {
+        Event::RunStarted { dir, cells, kernels, .. } => {
+            vec![format!("{} on {}, recorded in {}", count(*cells, "cell"), count(*kernels, "kernel"), dir.display())]
+        }
+        Event::KernelStarted { .. } => Vec::new(),
+        Event::KernelStep { kernel, done, total, .. } if done % STEPS_PER_LINE == 0 && *done > 0 => {
+            let total = total.map_or_else(String::new, |t| format!(" of about {t}"));
+            vec![format!("kernel {kernel}: {done}{total} steps")]
+        }
+        Event::KernelStep { .. } => Vec::new(),
+        Event::KernelReady(kernel) => kernel_lines(kernel),
+        Event::KernelFailed { kernel, verdict } => vec![format!("kernel {kernel}: {}", verdict.reason())],
+        Event::CellStarted { cell } => vec![format!("{cell}: starting")],
+        Event::CellBooted { cell, boot_s, accel, accel_why } => {
+            vec![format!("{cell}: booted in {boot_s:.1} s ({accel}: {accel_why})")]
+        }
+        Event::CellProgress { cell, elapsed_ms, budget_ms, pages_verified, round_trips } => {
+            vec![format!(
+                "{cell}: {} of {} s, {pages_verified} pages verified, {round_trips} round trips",
+                elapsed_ms / 1000,
+                budget_ms / 1000
+            )]
+        }
+        Event::CellFinding { cell, title } => vec![format!("{cell}: {title}")],
+        Event::CellDone(cell) => vec![cell_line(cell)],
+        Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
+        Event::Summary(summary) => {
+            let mut lines = vec![String::new()];
+            lines.extend(table(summary));
+            lines.push(String::new());
+            for cell in summary.cells.iter().filter(|c| !c.as_expected) {
+                lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
+            }
+            lines.push(closing(summary.exit, summary.not_run.len()).to_owned());
+            lines
+        }
+    }
+}
+
+fn kernel_lines(kernel: &KernelRecord) -> Vec<String> {
+    let how = kernel.build_s.map_or_else(|| "cached".to_owned(), |s| format!("built in {s:.0} s"));
+    let mut lines = vec![format!("kernel {} ({}): {how}", kernel.kernel, kernel.key)];
+    lines.extend(kernel.notes.iter().map(|note| format!("kernel {}: {note}", kernel.kernel)));
+    lines
+}
+
+fn closing(exit: u8, not_run: usize) -> &'static str {
+    match (exit, not_run) {
+        (0, 0) => "everything came out as expected",
+        (0, _) => "what was run came out as expected, but not everything was run",
+        (1, _) => "a kernel failed, or an expected defect was not found",
+        (3, _) => "the harness or the host broke: nothing is said about the kernels concerned",
+        (4, _) => "nothing was proved: see the reasons above",
+        _ => "the run did not end as it should",
+    }
+}
+
+fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}

@@ -1,0 +1,130 @@
+//! From what a machine left to what a verdict is made of (pure).
+
+use crate::console;
+use crate::machine::{Awaited, FrameLog, MachineEnd, MachineRun, StreamEnd};
+use crate::spec::{Expectation, ExpectedVerdict, FindingView};
+use crate::verdict::{Class, Ending, HostShare, Stream, Verdict, Waited};
+use guest_tests::catalogue::Counter;
+use guest_tests::protocol::Body;
+use std::collections::BTreeMap;
+
+/// How the machine ended, in the verdict's words.
+pub(super) fn ending(end: &MachineEnd) -> Ending {
+    match end {
+        MachineEnd::PoweredOff => Ending::PoweredOff,
+        MachineEnd::Panicked => Ending::Panicked,
+        MachineEnd::Reset => Ending::Reset,
+        MachineEnd::Cancelled => Ending::Cancelled,
+        MachineEnd::Deadline { awaited } => Ending::Deadline(match awaited {
+            Awaited::FirstFrame => Waited::FirstFrame,
+            Awaited::NextFrame => Waited::NextFrame,
+            Awaited::CaseEnd => Waited::CaseEnd,
+            Awaited::PowerOff => Waited::PowerOff,
+        }),
+        MachineEnd::Killed { signal: Some(signal) } => Ending::Emulator(format!("QEMU was killed by signal {signal}")),
+        MachineEnd::Killed { signal: None } => Ending::Emulator("QEMU was told by a signal to quit".to_owned()),
+        MachineEnd::QemuExited { status, stderr } => {
+            Ending::Emulator(format!("QEMU gave up with status {status}: {}", stderr.trim()))
+        }
+        MachineEnd::NotStarted(e) => Ending::Emulator(format!("the machine did not start: {}", with_causes(e))),
+        MachineEnd::HostFailed(e) => Ending::Emulator(with_causes(e)),
+    }
+}
+
+/// An error with everything that caused it, in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let next = e.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = e.source();
+    }
+    text
+}
+
+/// How the frames ended, in the verdict's words. A gap counts before what came after it.
+pub(super) fn stream(log: &FrameLog) -> Stream {
+    if let Some(gap) = log.gaps.first() {
+        return Stream::OutOfOrder { expected: gap.expected, found: gap.found };
+    }
+    match &log.end {
+        StreamEnd::Clean => Stream::Clean,
+        StreamEnd::CutOff { .. } => Stream::CutOff,
+        StreamEnd::Broken { at, why } => Stream::Broken(format!("at byte {at}: {why}")),
+        StreamEnd::Open => Stream::Broken("their stream was still open when the machine was gone".to_owned()),
+    }
+}
+
+/// What the host gave the machine.
+pub(super) fn host_share(run: &MachineRun, cpus: u32) -> HostShare {
+    HostShare { cpu_s: run.usage.cpu_s, wall_s: run.wall_s, cpus }
+}
+
+/// Whether a verdict came out as expected; without an expectation, a kernel is expected to pass. A
+/// broken harness is never expected.
+pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> bool {
+    let want = expected.map_or(ExpectedVerdict::Pass, |e| e.verdict);
+    match (want, verdict) {
+        (_, Verdict::Infra { .. }) => false,
+        (ExpectedVerdict::Any, _)
+        | (ExpectedVerdict::Pass, Verdict::Pass)
+        | (ExpectedVerdict::Inconclusive, Verdict::Inconclusive { .. })
+        | (ExpectedVerdict::Skip, Verdict::Skip { .. }) => true,
+        (ExpectedVerdict::Fail, Verdict::Fail { first, .. }) => {
+            let view = FindingView {
+                class: first.class.word(),
+                title: &first.title,
+                splat: matches!(first.class, Class::Splat(_)),
+                function: first.function.as_deref(),
+            };
+            expected.is_none_or(|e| e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(view)))
+        }
+        (
+            ExpectedVerdict::Pass | ExpectedVerdict::Fail | ExpectedVerdict::Inconclusive | ExpectedVerdict::Skip,
+            Verdict::Pass | Verdict::Fail { .. } | Verdict::Inconclusive { .. } | Verdict::Skip { .. },
+        ) => false,
+    }
+}
+
+/// The figures of a cell's record.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) detect_s: Option<f64>,
+    pub(super) guest_s: f64,
+    pub(super) boot_s: Option<f64>,
+    counters: BTreeMap<Counter, u64>,
+}
+
+impl Figures {
+    /// Takes them from the frames: from the end of the case or, where it has none, the last progress.
+    pub(super) fn of(run: &MachineRun, verdict: &Verdict, console: Option<&[u8]>) -> Self {
+        let mut figures = Self { boot_s: run.boot_s, ..Self::default() };
+        let marks: BTreeMap<u64, u64> = console.map(console::marks).unwrap_or_default().into_iter().collect();
+        let mut start_ns = None;
+        for frame in run.frames.frames() {
+            match &frame.body {
+                Body::Start(_) => start_ns = Some(marks.get(&frame.seq).copied().unwrap_or(frame.t_ns)),
+                Body::Progress(progress) => {
+                    figures.counters.clone_from(&progress.counters);
+                    figures.guest_s = progress.elapsed_ms as f64 / 1e3;
+                }
+                Body::End(end) => {
+                    figures.counters.clone_from(&end.counters);
+                    figures.guest_s = end.pressure_ms as f64 / 1e3;
+                }
+                Body::Hello(_) | Body::Finding(_) | Body::Done(_) => {}
+            }
+        }
+        let first_ns = verdict.findings().next().and_then(|f| f.t_ns);
+        figures.detect_s = first_ns.zip(start_ns).map(|(found, start)| found.saturating_sub(start) as f64 / 1e9);
+        figures
+    }
+
+    pub(super) fn count(&self, counter: Counter) -> u64 {
+        self.counters.get(&counter).copied().unwrap_or(0)
+    }
+}
