@@ -10,8 +10,8 @@ use harness::kernel::{self, BuildStep, Built, KernelError, Progress, Request};
 use harness::source::manifest::{self, StatCache};
 use harness::source::{Cache, Cancel, DEFAULT_LIMIT_BYTES, Identity, Pristine, Series, Source};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// A 64-bit kernel that nobody would boot: a few hundred objects.
 const TINY: &str = "CONFIG_64BIT=y\nCONFIG_PRINTK=y\nCONFIG_SWAP=y\n# CONFIG_KSM is not set\n";
@@ -30,7 +30,10 @@ impl Bench {
         }
         set_self_exe(env!("CARGO_BIN_EXE_patchproof"));
         let cache = Cache::open(&dirs::cache().unwrap(), DEFAULT_LIMIT_BYTES).unwrap();
-        Some(Self { dir: tempfile::tempdir().unwrap(), cache })
+        Some(Self {
+            dir: tempfile::tempdir().unwrap(),
+            cache,
+        })
     }
 
     fn fragment(&self, name: &str, text: &str) -> PathBuf {
@@ -87,7 +90,9 @@ impl Bench {
 }
 
 fn debian() -> Source {
-    Source::Debian { package: "linux-source-6.12".into() }
+    Source::Debian {
+        package: "linux-source-6.12".into(),
+    }
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -110,9 +115,19 @@ fn incremental_equals_clean_and_pristine_stays_so() {
     });
     bench.forget(&request);
     let patched = kernel::ensure(&request, &bench.cache, &progress, &Cancel::default()).unwrap();
-    eprintln!("one changed file: {:?} s, {} compiled", patched.build_s, steps.load(Ordering::Relaxed));
-    assert!(steps.load(Ordering::Relaxed) < 10, "only what the patch changes is compiled");
-    assert!(!is_same_file(&base.dir.join("vmlinux"), &patched.dir.join("vmlinux")));
+    eprintln!(
+        "one changed file: {:?} s, {} compiled",
+        patched.build_s,
+        steps.load(Ordering::Relaxed)
+    );
+    assert!(
+        steps.load(Ordering::Relaxed) < 10,
+        "only what the patch changes is compiled"
+    );
+    assert!(!is_same_file(
+        &base.dir.join("vmlinux"),
+        &patched.dir.join("vmlinux")
+    ));
 
     // The same, from a folder that holds the patched files: another source, so built as a base.
     let pristine = bench.pristine();
@@ -121,20 +136,34 @@ fn incremental_equals_clean_and_pristine_stays_so() {
     assert!(cp.run().unwrap().success());
     let old = std::fs::read_to_string(copy.join("mm/swap_state.c")).unwrap();
     std::fs::write(copy.join("mm/swap_state.c"), old + code).unwrap();
-    let worktrees = bench.cache.root().join("worktrees");
     let clean_cache = bench.dir.path().join("clean");
     let clean_root = Cache::open(&clean_cache, DEFAULT_LIMIT_BYTES).unwrap();
-    assert!(worktrees.is_dir());
     let mut clean_request = bench.request(vec![]);
     clean_request.source = Source::Dir { path: copy };
     let clean = kernel::ensure(&clean_request, &clean_root, &progress, &Cancel::default()).unwrap();
-    eprintln!("clean build, no compiler cache, of a dirty folder: {:?} s", clean.build_s);
+    eprintln!(
+        "clean build, no compiler cache, of a dirty folder: {:?} s",
+        clean.build_s
+    );
     assert!(!clean.cached);
-    assert!(is_same_file(&patched.dir.join("config"), &clean.dir.join("config")));
-    assert!(is_same_file(&patched.dir.join("vmlinux"), &clean.dir.join("vmlinux")));
-    assert!(is_same_file(&patched.dir.join("bzImage"), &clean.dir.join("bzImage")));
+    assert!(is_same_file(
+        &patched.dir.join("config"),
+        &clean.dir.join("config")
+    ));
+    assert!(is_same_file(
+        &patched.dir.join("vmlinux"),
+        &clean.dir.join("vmlinux")
+    ));
+    assert!(is_same_file(
+        &patched.dir.join("bzImage"),
+        &clean.dir.join("bzImage")
+    ));
 
-    let again = manifest::read(&pristine.tree, &manifest::list(&pristine.tree).unwrap(), &StatCache::default());
+    let again = manifest::read(
+        &pristine.tree,
+        &manifest::list(&pristine.tree).unwrap(),
+        &StatCache::default(),
+    );
     assert_eq!(again.unwrap().manifest.id(), pristine.manifest.id());
 }
 
@@ -144,7 +173,9 @@ fn two_that_want_the_same_kernel_get_one_build() {
     let request = bench.request(vec![bench.series("twice", "mm/swap.c", "/* twice */\n")]);
     bench.forget(&request);
     let both: Vec<Built> = std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| bench.ensure(&request).unwrap())).collect();
+        let runs: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| bench.ensure(&request).unwrap()))
+            .collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     assert_eq!(both.iter().filter(|b| !b.cached).count(), 1);
@@ -156,8 +187,16 @@ fn two_that_want_the_same_kernel_get_one_build() {
 fn a_compile_error_names_file_line_and_patch() {
     let Some(bench) = Bench::new() else { return };
     let good = bench.series("good", "mm/swap.c", "/* fine */\n");
-    let bad = bench.series("bad", "mm/swap_slots.c", "int broken(void) { return nonsense; }\n");
-    let line = std::fs::read_to_string(bench.pristine().tree.join("mm/swap_slots.c")).unwrap().lines().count() + 1;
+    let bad = bench.series(
+        "bad",
+        "mm/swap_slots.c",
+        "int broken(void) { return nonsense; }\n",
+    );
+    let line = std::fs::read_to_string(bench.pristine().tree.join("mm/swap_slots.c"))
+        .unwrap()
+        .lines()
+        .count()
+        + 1;
     let failure = match bench.ensure(&bench.request(vec![good, bad])) {
         Err(KernelError::Build(failure)) => failure,
         other => panic!("{other:?}"),
@@ -166,24 +205,43 @@ fn a_compile_error_names_file_line_and_patch() {
     assert_eq!(failure.line.map(|l| l as usize), Some(line));
     assert!(failure.message.contains("nonsense"), "{failure}");
     let blamed = failure.patch.as_ref().unwrap();
-    assert_eq!((blamed.series.as_str(), blamed.patch.as_str(), blamed.wrote_the_line), ("bad", "bad.patch", true));
-    assert!(std::fs::read_to_string(&failure.log).unwrap().contains("nonsense"));
+    assert_eq!(
+        (
+            blamed.series.as_str(),
+            blamed.patch.as_str(),
+            blamed.wrote_the_line
+        ),
+        ("bad", "bad.patch", true)
+    );
+    assert!(
+        std::fs::read_to_string(&failure.log)
+            .unwrap()
+            .contains("nonsense")
+    );
 }
 
 #[test]
 fn a_line_that_does_not_come_is_told_with_what_it_depends_on() {
     let Some(bench) = Bench::new() else { return };
     let mut request = bench.request(vec![bench.series("any", "mm/swap.c", "/* any */\n")]);
-    let text = "# comment\nCONFIG_ZSWAP=y\nCONFIG_NO_SUCH_THING=y\nCONFIG_ALSO_MISSING=y # optional: made up\n";
+    let text =
+        "# comment\nCONFIG_ZSWAP=y\nCONFIG_NO_SUCH_THING=y\nCONFIG_ALSO_MISSING=y # optional: made up\n";
     request.fragments.push(bench.fragment("more.config", text));
     let missing = match bench.ensure(&request) {
         Err(KernelError::Config(missing)) => missing,
         other => panic!("{other:?}"),
     };
-    let told: Vec<String> = missing.iter().map(|m| m.to_string().split("more.config").last().unwrap().to_owned()).collect();
+    let told: Vec<String> = missing
+        .iter()
+        .map(|m| m.to_string().split("more.config").last().unwrap().to_owned())
+        .collect();
     // Optional lines are not missed. ZSWAP needs the crypto layer, which tiny.config leaves out.
     assert_eq!(told.len(), 1 + usize::from(told.len() > 1), "{told:?}");
-    assert!(told.iter().any(|t| t.starts_with(":3: CONFIG_NO_SUCH_THING=y is not in the final config (there is no such symbol")), "{told:?}");
+    assert!(
+        told.iter().any(|t| t
+            .starts_with(":3: CONFIG_NO_SUCH_THING=y is not in the final config (there is no such symbol")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -191,16 +249,35 @@ fn a_new_symbol_of_a_racepoint_series_is_configured_and_a_site_that_does_not_fit
     let Some(bench) = Bench::new() else { return };
     let folder = bench.dir.path().join("points");
     std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("series.yaml"), "title: points\nkind: racepoint\n").unwrap();
+    std::fs::write(
+        folder.join("series.yaml"),
+        "title: points\nwhat: points\nkind: racepoint\nfits: [6.12..]\n",
+    )
+    .unwrap();
     let tree = bench.pristine().tree;
-    let first = std::fs::read_to_string(tree.join("mm/Kconfig")).unwrap().lines().next().unwrap().to_owned();
-    let infra = format!("--- a/mm/Kconfig\n+++ b/mm/Kconfig\n@@ -1 +1,5 @@\n {first}\n+\n+config PP_POINT\n+\tbool \"Points\"\n+\n");
+    let first = std::fs::read_to_string(tree.join("mm/Kconfig"))
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    let infra = format!(
+        "--- a/mm/Kconfig\n+++ b/mm/Kconfig\n@@ -1 +1,5 @@\n {first}\n+\n+config PP_POINT\n+\tbool \"Points\"\n+\n"
+    );
     std::fs::write(folder.join("0001-infra.patch"), infra).unwrap();
     let site = |name: &str, file: &str, text: &str| {
         let series = bench.series(name, file, text);
-        std::fs::write(folder.join(format!("000{}-site-{name}.patch", name.len())), &series.patches[0].bytes).unwrap();
+        std::fs::write(
+            folder.join(format!("000{}-site-{name}.patch", name.len())),
+            &series.patches[0].bytes,
+        )
+        .unwrap();
     };
-    site("ok", "mm/swap.c", "#ifdef CONFIG_PP_POINT\nint pp_point = 1;\n#endif");
+    site(
+        "ok",
+        "mm/swap.c",
+        "#ifdef CONFIG_PP_POINT\nint pp_point = 1;\n#endif",
+    );
     site("bad", "mm/swap_state.c", "int pp_bad = nonsense;");
     std::fs::write(
         folder.join("0009-site-lost.patch"),
@@ -208,13 +285,16 @@ fn a_new_symbol_of_a_racepoint_series_is_configured_and_a_site_that_does_not_fit
     )
     .unwrap();
     let mut request = bench.request(vec![Series::load(&folder).unwrap()]);
-    request.fragments.push(bench.fragment("points.config", "CONFIG_PP_POINT=y\n"));
-    let messages = Arc::new(Mutex::new(Vec::new()));
+    request
+        .fragments
+        .push(bench.fragment("points.config", "CONFIG_PP_POINT=y\n"));
     let built = bench.ensure(&request).unwrap();
-    messages.lock().unwrap().push(built.record.racepoints.clone());
     assert_eq!(built.record.racepoints.applied, ["ok"]);
     let dropped = &built.record.racepoints.dropped;
-    assert_eq!(dropped.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["bad", "lost"]);
+    assert_eq!(
+        dropped.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["bad", "lost"]
+    );
     assert!(dropped[0].1.contains("does not compile"), "{dropped:?}");
     let config = std::fs::read_to_string(built.dir.join("config")).unwrap();
     assert!(config.contains("CONFIG_PP_POINT=y"));

@@ -5,8 +5,8 @@
 use harness::host::{Cmd, Mode, set_self_exe};
 use harness::source::manifest::{self, StatCache};
 use harness::source::{
-    Apply, ApplyError, ApplyFailure, Cache, Cancel, DEFAULT_LIMIT_BYTES, Delta, Inexact, Patch, Series, SeriesKind,
-    in_order,
+    Apply, ApplyError, ApplyFailure, Cache, Cancel, DEFAULT_LIMIT_BYTES, Delta, Inexact, Patch, Series,
+    SeriesKind, in_order,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,18 +59,29 @@ impl Tree {
 
     fn manifest(&self) -> manifest::Manifest {
         let list = manifest::list(&self.path()).unwrap();
-        manifest::read(&self.path(), &list, &StatCache::default()).unwrap().manifest
+        manifest::read(&self.path(), &list, &StatCache::default())
+            .unwrap()
+            .manifest
     }
 
     fn fails(&self, patch: impl AsRef<[u8]>) -> ApplyFailure {
-        match self.apply(&[series("s", SeriesKind::Carry, &[("0001-x.patch", patch.as_ref())])]) {
-            Err(ApplyError::Failure(failure)) => failure,
+        match self.apply(&[series(
+            "s",
+            SeriesKind::Carry,
+            &[("0001-x.patch", patch.as_ref())],
+        )]) {
+            Err(ApplyError::Failure(failure)) => *failure,
             other => panic!("{other:?}"),
         }
     }
 
     fn fits(&self, patch: impl AsRef<[u8]>) -> Delta {
-        self.apply(&[series("s", SeriesKind::Carry, &[("0001-x.patch", patch.as_ref())])]).unwrap()
+        self.apply(&[series(
+            "s",
+            SeriesKind::Carry,
+            &[("0001-x.patch", patch.as_ref())],
+        )])
+        .unwrap()
     }
 }
 
@@ -81,7 +92,12 @@ fn series(name: &str, kind: SeriesKind, patches: &[(&str, &[u8])]) -> Series {
         bytes: bytes.to_vec(),
         notes: vec![],
     };
-    Series { name: name.into(), kind, title: String::new(), patches: patches.iter().map(patch).collect() }
+    Series {
+        name: name.into(),
+        kind,
+        title: String::new(),
+        patches: patches.iter().map(patch).collect(),
+    }
 }
 
 /// A hunk that changes line `n` of a file whose lines start with `prefix`, with its header off by `off`.
@@ -104,7 +120,10 @@ fn content(delta: &Delta, path: &str) -> String {
 fn an_exact_patch_fits_without_a_note_and_an_offset_is_noted() {
     let tree = Tree::new();
     let delta = tree.fits(change("mm/a.c", "a", 30, 0));
-    assert_eq!((delta.written.as_slice(), delta.notes.len()), ([PathBuf::from("mm/a.c")].as_slice(), 0));
+    assert_eq!(
+        (delta.written.as_slice(), delta.notes.len()),
+        ([PathBuf::from("mm/a.c")].as_slice(), 0)
+    );
     assert!(content(&delta, "mm/a.c").contains("a 29\nchanged 30\na 31\n"));
     let delta = tree.fits(change("mm/a.c", "a", 30, -4));
     assert_eq!(delta.notes.len(), 1);
@@ -117,7 +136,14 @@ fn less_context_is_the_last_resort_and_is_noted() {
     let tree = Tree::new();
     let patch = change("mm/a.c", "a", 30, 0).replace(" a 27\n", " somewhat different\n");
     let delta = tree.fits(patch);
-    assert!(delta.notes.iter().any(|n| matches!(&n.what, Inexact::Fuzz { .. })), "{:?}", delta.notes);
+    assert!(
+        delta
+            .notes
+            .iter()
+            .any(|n| matches!(&n.what, Inexact::Fuzz { .. })),
+        "{:?}",
+        delta.notes
+    );
     assert!(content(&delta, "mm/a.c").contains("changed 30"));
 }
 
@@ -127,18 +153,28 @@ fn a_refusal_names_patch_file_and_hunk() {
     let second = change("mm/a.c", "a", 50, 0).replace("-a 50", "-b 50");
     let both = change("mm/a.c", "a", 30, 0) + second.split_once("+++ b/mm/a.c\n").unwrap().1;
     let failure = tree.fails(both);
-    assert_eq!((failure.series.as_str(), failure.patch.as_str()), ("s", "0001-x.patch"));
+    assert_eq!(
+        (failure.series.as_str(), failure.patch.as_str()),
+        ("s", "0001-x.patch")
+    );
     assert_eq!(failure.file.as_deref(), Some(Path::new("mm/a.c")));
     assert_eq!(failure.hunk, Some((2, "@@ -47,7 +47,7 @@ f()".into())));
     assert_eq!(
         failure.to_string(),
         "series s: 0001-x.patch does not apply to mm/a.c, hunk 2 (@@ -47,7 +47,7 @@ f()): the lines it expects are not there"
     );
-    assert_eq!(tree.fails(change("mm/gone.c", "a", 30, 0)).reason, "there is no such file");
+    assert_eq!(
+        tree.fails(change("mm/gone.c", "a", 30, 0)).reason,
+        "there is no such file"
+    );
     let there = "--- /dev/null\n+++ b/mm/a.c\n@@ -0,0 +1 @@\n+x\n";
     assert_eq!(tree.fails(there).reason, "the file it creates is already there");
     assert_eq!(tree.fails("").reason, "it holds no change");
-    assert!(tree.fails("--- a/mm/a.c\n+++ b/mm/a.c\n@@ -1,3 +1,3 @@\n a 1\n").reason.contains("cut off"));
+    assert!(
+        tree.fails("--- a/mm/a.c\n+++ b/mm/a.c\n@@ -1,3 +1,3 @@\n a 1\n")
+            .reason
+            .contains("cut off")
+    );
 }
 
 #[test]
@@ -168,12 +204,16 @@ fn what_leads_out_of_the_tree_is_refused() {
 #[test]
 fn renames_modes_binaries_and_removals_come_out() {
     let tree = Tree::new();
-    let rename = "diff --git a/mm/b.c b/lib/c d.c\nsimilarity index 100%\nrename from mm/b.c\nrename to lib/c d.c\n";
+    let rename =
+        "diff --git a/mm/b.c b/lib/c d.c\nsimilarity index 100%\nrename from mm/b.c\nrename to lib/c d.c\n";
     let delta = tree.fits(rename);
     assert_eq!(delta.removed, [PathBuf::from("mm/b.c")]);
     assert_eq!(delta.written, [PathBuf::from("lib/c d.c")]);
     let delta = tree.fits("diff --git a/mm/a.c b/mm/a.c\nold mode 100644\nnew mode 100755\n");
-    assert_eq!(delta.after.entries[Path::new("mm/a.c")].kind, manifest::Kind::Executable);
+    assert_eq!(
+        delta.after.entries[Path::new("mm/a.c")].kind,
+        manifest::Kind::Executable
+    );
     assert_eq!(delta.written, [PathBuf::from("mm/a.c")]);
     let removal: String = lines("b").lines().map(|l| format!("-{l}\n")).collect();
     let delta = tree.fits(format!(
@@ -199,26 +239,49 @@ fn patches_build_on_each_other_and_racepoint_sites_may_not_fit() {
         ("0001-infra.patch", infra.as_bytes()),
         ("0002-site-one.patch", one.as_bytes()),
         ("0003-site-lost.patch", lost.as_bytes()),
-        ("0004-site-evil.patch", b"--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n"),
+        (
+            "0004-site-evil.patch",
+            b"--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n",
+        ),
         ("0005-site-two.patch", two.as_bytes()),
     ];
     let points = series("points", SeriesKind::Racepoint, &patches);
-    let under_test = series("s", SeriesKind::Defect, &[("x.patch", change("mm/a.c", "a", 40, 0).as_bytes())]);
+    let under_test = series(
+        "s",
+        SeriesKind::Defect,
+        &[("x.patch", change("mm/a.c", "a", 40, 0).as_bytes())],
+    );
     let delta = tree.apply(&[points.clone(), under_test]).unwrap();
-    assert_eq!(delta.patches[0].series, "s", "racepoints come after the series under test");
+    assert_eq!(
+        delta.patches[0].series, "s",
+        "racepoints come after the series under test"
+    );
     assert_eq!(delta.racepoints.applied, ["one", "two"]);
-    let dropped: Vec<_> = delta.racepoints.dropped.iter().map(|(n, why)| format!("{n}: {why}")).collect();
-    assert_eq!(dropped[0], "lost: mm/b.c: hunk 1: the lines it expects are not there");
+    let dropped: Vec<_> = delta
+        .racepoints
+        .dropped
+        .iter()
+        .map(|(n, why)| format!("{n}: {why}"))
+        .collect();
+    assert_eq!(
+        dropped[0],
+        "lost: mm/b.c: hunk 1: the lines it expects are not there"
+    );
     assert!(dropped[1].starts_with("evil: ../x: it names"), "{dropped:?}");
-    assert!(content(&delta, "mm/a.c").contains("changed 10") && content(&delta, "mm/a.c").contains("changed 40"));
+    assert!(
+        content(&delta, "mm/a.c").contains("changed 10") && content(&delta, "mm/a.c").contains("changed 40")
+    );
     let mut broken = points;
     broken.patches.remove(0);
     broken.patches.swap(0, 1);
     let failure = match tree.apply(&[broken]) {
-        Err(ApplyError::Failure(failure)) => failure,
+        Err(ApplyError::Failure(failure)) => *failure,
         other => panic!("{other:?}"),
     };
-    assert_eq!((failure.kind, failure.patch.as_str()), (SeriesKind::Racepoint, "0003-site-lost.patch"));
+    assert_eq!(
+        (failure.kind, failure.patch.as_str()),
+        (SeriesKind::Racepoint, "0003-site-lost.patch")
+    );
 }
 
 #[test]
@@ -226,7 +289,12 @@ fn where_git_knows_the_base_a_three_way_merge_mends_and_a_conflict_leaves_nothin
     let tree = Tree::new();
     let git = |args: &[&str]| {
         let ids = ["-c", "user.name=n", "-c", "user.email=e@e"];
-        let done = Cmd::new("git").args(ids).args(args.iter().copied()).cwd(tree.path()).run().unwrap();
+        let done = Cmd::new("git")
+            .args(ids)
+            .args(args.iter().copied())
+            .cwd(tree.path())
+            .run()
+            .unwrap();
         assert!(done.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).into_owned()
     };
@@ -247,7 +315,10 @@ fn where_git_knows_the_base_a_three_way_merge_mends_and_a_conflict_leaves_nothin
     edit("a 31\na 32\na 33\n", "a 31\nmoved on 32\nmoved on 33\n");
     let one = [series("s", SeriesKind::Carry, &[("1.patch", patch.as_bytes())])];
     let delta = tree.apply_with(&one, Some(&tree.path())).unwrap();
-    assert_eq!(delta.notes.iter().map(|n| n.what.clone()).collect::<Vec<_>>(), [Inexact::ThreeWay]);
+    assert_eq!(
+        delta.notes.iter().map(|n| n.what.clone()).collect::<Vec<_>>(),
+        [Inexact::ThreeWay]
+    );
     assert!(content(&delta, "mm/a.c").contains("moved on 29\na 30\npatched\na 31\nmoved on 32\n"));
     // The same line changed on both sides: a conflict, and told as that of the strict attempt.
     edit("a 30\na 31\n", "a 30 too\nother\na 31 too\n");

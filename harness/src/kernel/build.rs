@@ -33,30 +33,60 @@ const CCACHE_MAX: &str = "5G";
 /// What a build writes, in the order in which it came.
 pub(super) struct Log {
     path: PathBuf,
-    to: Mutex<(File, u64)>,
+    to: Mutex<Written>,
+}
+
+struct Written {
+    file: File,
+    bytes: u64,
+    /// Where the output of the last make begins.
+    mark: u64,
 }
 
 impl Log {
     pub(super) fn create(path: &Path) -> Result<Arc<Self>, KernelError> {
         let file = File::create(path).map_err(failed("create", path))?;
-        Ok(Arc::new(Self { path: path.to_path_buf(), to: Mutex::new((file, 0)) }))
+        Ok(Arc::new(Self {
+            path: path.to_path_buf(),
+            to: Mutex::new(Written {
+                file,
+                bytes: 0,
+                mark: 0,
+            }),
+        }))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// A new make starts: what was said before is not its.
+    fn mark(&self) {
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        to.mark = to.bytes;
+    }
+
     fn line(&self, line: &str) {
         let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
-        if to.1 < LOG_BYTES_MAX {
-            to.1 += line.len() as u64 + 1;
+        if to.bytes < LOG_BYTES_MAX {
+            to.bytes += line.len() as u64 + 1;
             // A log that cannot be written must not end the build: a full disk ends it by itself.
-            let _ = to.0.write_all(line.as_bytes()).and_then(|()| to.0.write_all(b"\n"));
+            let _ = to
+                .file
+                .write_all(line.as_bytes())
+                .and_then(|()| to.file.write_all(b"\n"));
         }
     }
 
+    /// The output of the last make.
     fn text(&self) -> String {
-        std::fs::read(&self.path).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into_owned())
+        let mark = self.to.lock().unwrap_or_else(PoisonError::into_inner).mark;
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
+        let rest = usize::try_from(mark)
+            .ok()
+            .and_then(|at| bytes.get(at..))
+            .unwrap_or_default();
+        String::from_utf8_lossy(rest).into_owned()
     }
 }
 
@@ -79,7 +109,11 @@ pub(super) struct Site<'a> {
 impl Site<'_> {
     fn make(&self, args: &[&str]) -> Cmd {
         let (src, build) = (self.room.seen(self.tree), self.room.seen(self.build));
-        let compiler = if self.toolchain.ccache { "ccache gcc" } else { "gcc" };
+        let compiler = if self.toolchain.ccache {
+            "ccache gcc"
+        } else {
+            "gcc"
+        };
         let mut cmd = Cmd::new("nice")
             .args(["-n", "5", "make", "-C"])
             .arg(src)
@@ -102,6 +136,7 @@ impl Site<'_> {
     }
 
     fn run(&self, cmd: Cmd, each: impl Fn(&str) + Send + Sync + 'static) -> Result<Finished, KernelError> {
+        self.log.mark();
         let (out, err) = (Arc::clone(&self.log), Arc::clone(&self.log));
         let cmd = cmd
             .stdout(Output::Lines {
@@ -111,7 +146,10 @@ impl Site<'_> {
                 }),
                 limit: 4096,
             })
-            .stderr(Output::Lines { each: Arc::new(move |line| err.line(line)), limit: 4096 });
+            .stderr(Output::Lines {
+                each: Arc::new(move |line| err.line(line)),
+                limit: 4096,
+            });
         Ok(self.cancel.run(self.room.wrap(cmd))?)
     }
 
@@ -142,7 +180,9 @@ impl Site<'_> {
         let done = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let (count, progress) = (Arc::clone(&done), Arc::clone(self.progress));
         let jobs = format!("-j{}", self.jobs.max(1));
-        let cmd = self.make(&[&jobs, "bzImage", "vmlinux"]).deadline(BUILD_DEADLINE, "the kernel to be built");
+        let cmd = self
+            .make(&[&jobs, "bzImage", "vmlinux"])
+            .deadline(BUILD_DEADLINE, "the kernel to be built");
         let finished = self.run(cmd, move |line| {
             if let Some(what) = step(line) {
                 let done = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
@@ -165,19 +205,41 @@ impl Site<'_> {
         let text = self.log.text();
         let cause = failure::first_cause(&text, &self.room.seen(self.tree));
         let (file, line, message) = match cause {
-            Some(Cause::DiskFull) => return Infra::DiskFull { log: self.log.path.clone() }.into(),
+            Some(Cause::DiskFull) => {
+                return Infra::DiskFull {
+                    log: self.log.path.clone(),
+                }
+                .into();
+            }
             Some(Cause::OutOfMemory) => return Infra::OutOfMemory { jobs: self.jobs }.into(),
             Some(Cause::Missing { what, package }) => return Infra::MissingTool { what, package }.into(),
             Some(Cause::Code { file, line, message }) => (file, line, message),
-            None => (None, None, format!("make ended with {:?} and no error that is known here", finished.status)),
+            None => (
+                None,
+                None,
+                format!(
+                    "make ended with {:?} and no error that is known here",
+                    finished.status
+                ),
+            ),
         };
         let line_text = file.as_deref().zip(line).and_then(|(file, line)| {
             let bytes = std::fs::read(content(file)?).ok()?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?).map(str::to_owned)
+            text.lines()
+                .nth(usize::try_from(line).ok()?.checked_sub(1)?)
+                .map(str::to_owned)
         });
-        let patch = file.as_deref().and_then(|f| failure::blame(patches, f, line_text.as_deref()));
-        KernelError::Build(Box::new(BuildFailure { file, line, message, patch, log: self.log.path.clone() }))
+        let patch = file
+            .as_deref()
+            .and_then(|f| failure::blame(patches, f, line_text.as_deref()));
+        KernelError::Build(Box::new(BuildFailure {
+            file,
+            line,
+            message,
+            patch,
+            log: self.log.path.clone(),
+        }))
     }
 }
 
@@ -185,7 +247,10 @@ impl Site<'_> {
 fn step(line: &str) -> Option<String> {
     let rest = line.strip_prefix("  ")?;
     let (verb, what) = rest.split_once(' ')?;
-    let is_verb = verb.len() >= 2 && verb.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let is_verb = verb.len() >= 2
+        && verb
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     is_verb.then(|| format!("{verb} {}", what.trim()))
 }
 
@@ -197,7 +262,11 @@ mod tests {
     fn steps_are_told_from_other_lines() {
         assert_eq!(step("  CC      mm/zswap.o").as_deref(), Some("CC mm/zswap.o"));
         assert_eq!(step("  HOSTCC  scripts/x").as_deref(), Some("HOSTCC scripts/x"));
-        for line in ["make[1]: Entering directory '/build'", "  lower case", "Kernel: arch/x86/boot/bzImage is ready"] {
+        for line in [
+            "make[1]: Entering directory '/build'",
+            "  lower case",
+            "Kernel: arch/x86/boot/bzImage is ready",
+        ] {
             assert_eq!(step(line), None, "{line}");
         }
     }

@@ -47,12 +47,21 @@ pub struct Blamed {
 impl BuildFailure {
     fn at(&self) -> String {
         let line = self.line.map(|l| format!("{l}:")).unwrap_or_default();
-        self.file.as_ref().map(|f| format!("{}:{line} ", f.display())).unwrap_or_default()
+        self.file
+            .as_ref()
+            .map(|f| format!("{}:{line} ", f.display()))
+            .unwrap_or_default()
     }
 
     fn blame(&self) -> String {
-        let Some(by) = &self.patch else { return String::new() };
-        let what = if by.wrote_the_line { "the line is from" } else { "the file was changed by" };
+        let Some(by) = &self.patch else {
+            return String::new();
+        };
+        let what = if by.wrote_the_line {
+            "the line is from"
+        } else {
+            "the file was changed by"
+        };
         format!(" ({what} {} of series {})", by.patch, by.series)
     }
 }
@@ -61,7 +70,11 @@ impl BuildFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The source does not compile.
-    Code { file: Option<PathBuf>, line: Option<u32>, message: String },
+    Code {
+        file: Option<PathBuf>,
+        line: Option<u32>,
+        message: String,
+    },
     /// No space left.
     DiskFull,
     /// The compiler was killed or got no memory.
@@ -70,7 +83,10 @@ pub(super) enum Cause {
     Missing { what: String, package: &'static str },
 }
 
-#[expect(clippy::unwrap_used, reason = "the patterns are constants, and a test uses each")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "the patterns are constants, and a test uses each"
+)]
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
@@ -78,18 +94,24 @@ fn pattern(text: &str) -> Regex {
 static COMPILER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"^([^\s:][^:]*):(\d+):(?:\d+:)?\s*(?:(?:fatal )?error|Error)(?: \[[^]]*\])?: (.+)$")
 });
-static KCONFIG: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^([^\s:]*Kconfig[^\s:]*):(\d+):\s*((?:syntax )?error.*|.*recursive dependency.*)$"));
-static MAKEFILE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^([^\s:]+):(\d+): \*\*\* (.+?)(?:\.  Stop\.)?$"));
+static KCONFIG: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^([^\s:]*Kconfig[^\s:]*):(\d+):\s*((?:syntax )?error.*|.*recursive dependency.*)$")
+});
+static MAKEFILE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^([^\s:]+):(\d+): \*\*\* (.+?)(?:\.  Stop\.)?$"));
 static LINKER: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^(?:\S*ld(?:\.\w+)?: )?(?:([^\s:]+\.[oc]):)?(?:\(\S+\):)? ?((?:undefined reference to|multiple definition of|relocation truncated).+)$")
+    pattern(
+        r"^(?:\S*ld(?:\.\w+)?: )?(?:([^\s:]+\.[oc]):)?(?:\(\S+\):)? ?((?:undefined reference to|multiple definition of|relocation truncated).+)$",
+    )
 });
 static OBJTOOL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^([^\s:]+)\.o: (?:error|warning): (objtool: .+)$"));
 static MODPOST: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:ERROR|FATAL): (modpost: .+)$"));
-static NO_RULE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^make(?:\[\d+\])?: \*\*\* (No rule to make target .+?)(?:\.  Stop\.)?$"));
-static NOT_FOUND: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^(?:(?:/bin/)?(?:ba|da)?sh: )(?:(?:line )?\d+: )?([\w.+-]+): (?:command )?not found$"));
+static NO_RULE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^make(?:\[\d+\])?: \*\*\* (No rule to make target .+?)(?:\.  Stop\.)?$"));
+static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^(?:(?:/bin/)?(?:ba|da)?sh: )(?:(?:line )?\d+: )?([\w.+-]+): (?:command )?not found$")
+});
 static NO_PROGRAM: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory$"));
 static STOPPED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^make(?:\[\d+\])?: \*\*\* (\[.+\] .+)$"));
@@ -116,8 +138,12 @@ const PACKAGES: [(&str, &str); 17] = [
 ];
 
 /// Headers of the host that tools of the build include.
-const HEADERS: [(&str, &str); 4] =
-    [("libelf.h", "libelf-dev"), ("gelf.h", "libelf-dev"), ("openssl/", "libssl-dev"), ("stdio.h", "libc6-dev")];
+const HEADERS: [(&str, &str); 4] = [
+    ("libelf.h", "libelf-dev"),
+    ("gelf.h", "libelf-dev"),
+    ("openssl/", "libssl-dev"),
+    ("stdio.h", "libc6-dev"),
+];
 
 /// Finds the first cause in a build's output. `src` is the tree's name in it.
 pub(super) fn first_cause(output: &str, src: &Path) -> Option<Cause> {
@@ -130,7 +156,11 @@ pub(super) fn first_cause(output: &str, src: &Path) -> Option<Cause> {
         .find_map(|line| code_trouble(line.trim_end(), src))
         .or_else(|| {
             let last_resort = |line| STOPPED.captures(line).map(|c| c[1].to_owned());
-            output.lines().find_map(last_resort).map(|message| Cause::Code { file: None, line: None, message })
+            output.lines().find_map(last_resort).map(|message| Cause::Code {
+                file: None,
+                line: None,
+                message,
+            })
         })
 }
 
@@ -138,7 +168,11 @@ fn host_trouble(line: &str) -> Option<Cause> {
     if line.contains(": No space left on device") {
         return Some(Cause::DiskFull);
     }
-    let killed = ["Killed signal terminated program", "virtual memory exhausted", "fatal error: Killed"];
+    let killed = [
+        "Killed signal terminated program",
+        "virtual memory exhausted",
+        "fatal error: Killed",
+    ];
     if killed.iter().any(|k| line.contains(k)) || line.ends_with(": Cannot allocate memory") {
         return Some(Cause::OutOfMemory);
     }
@@ -146,11 +180,20 @@ fn host_trouble(line: &str) -> Option<Cause> {
     if let Some(tool) = tool.and_then(|c| c.get(1)) {
         let package = PACKAGES.iter().find(|(name, _)| *name == tool.as_str());
         // A script of the tree that is missing is the tree's own trouble.
-        return package.map(|(_, package)| Cause::Missing { what: tool.as_str().to_owned(), package });
+        return package.map(|(_, package)| Cause::Missing {
+            what: tool.as_str().to_owned(),
+            package,
+        });
     }
-    let header = line.strip_suffix(": No such file or directory")?.rsplit_once("fatal error: ")?.1;
+    let header = line
+        .strip_suffix(": No such file or directory")?
+        .rsplit_once("fatal error: ")?
+        .1;
     let package = HEADERS.iter().find(|(name, _)| header.starts_with(name))?.1;
-    Some(Cause::Missing { what: header.to_owned(), package })
+    Some(Cause::Missing {
+        what: header.to_owned(),
+        package,
+    })
 }
 
 fn code_trouble(line: &str, src: &Path) -> Option<Cause> {
@@ -161,18 +204,40 @@ fn code_trouble(line: &str, src: &Path) -> Option<Cause> {
     };
     for pattern in [&*COMPILER, &*KCONFIG, &*MAKEFILE] {
         if let Some(c) = pattern.captures(line) {
-            return Some(Cause::Code { file: place(&c[1]), line: c[2].parse().ok(), message: c[3].to_owned() });
+            return Some(Cause::Code {
+                file: place(&c[1]),
+                line: c[2].parse().ok(),
+                message: c[3].to_owned(),
+            });
         }
     }
     if let Some(c) = LINKER.captures(line) {
-        let file = c.get(1).and_then(|m| place(m.as_str())).map(|f| f.with_extension("c"));
-        return Some(Cause::Code { file, line: None, message: c[2].to_owned() });
+        let file = c
+            .get(1)
+            .and_then(|m| place(m.as_str()))
+            .map(|f| f.with_extension("c"));
+        return Some(Cause::Code {
+            file,
+            line: None,
+            message: c[2].to_owned(),
+        });
     }
-    if let Some(c) = OBJTOOL.captures(line).filter(|c| line.contains(".o: error") || c[2].contains("rror")) {
-        return Some(Cause::Code { file: place(&format!("{}.c", &c[1])), line: None, message: c[2].to_owned() });
+    if let Some(c) = OBJTOOL
+        .captures(line)
+        .filter(|c| line.contains(".o: error") || c[2].contains("rror"))
+    {
+        return Some(Cause::Code {
+            file: place(&format!("{}.c", &c[1])),
+            line: None,
+            message: c[2].to_owned(),
+        });
     }
     let c = MODPOST.captures(line).or_else(|| NO_RULE.captures(line))?;
-    Some(Cause::Code { file: None, line: None, message: c[1].to_owned() })
+    Some(Cause::Code {
+        file: None,
+        line: None,
+        message: c[1].to_owned(),
+    })
 }
 
 /// Finds the patch to blame for an error in `file`: one that wrote the very line, else the last of the
@@ -183,7 +248,9 @@ pub(super) fn blame(patches: &[InPatch], file: &Path, line_text: Option<&str>) -
         line_text.is_some_and(|text| {
             !text.trim().is_empty()
                 && p.files.iter().filter(|f| is_same(f.path(), file)).any(|f| {
-                    f.hunks.iter().any(|h| h.added.iter().any(|a| a.trim_end() == text.trim_end()))
+                    f.hunks
+                        .iter()
+                        .any(|h| h.added.iter().any(|a| a.trim_end() == text.trim_end()))
                 })
         })
     };
@@ -204,83 +271,10 @@ pub(super) fn blame(patches: &[InPatch], file: &Path, line_text: Option<&str>) -
 
 /// The linker names files by their last part only.
 fn is_same(touched: Option<&Path>, named: &Path) -> bool {
-    touched.is_some_and(|t| t == named || (named.components().count() == 1 && t.file_name() == Some(named.as_os_str())))
+    touched.is_some_and(|t| {
+        t == named || (named.components().count() == 1 && t.file_name() == Some(named.as_os_str()))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::patch;
-
-    fn code(file: &str, line: u32, message: &str) -> Option<Cause> {
-        Some(Cause::Code {
-            file: (!file.is_empty()).then(|| file.into()),
-            line: (line > 0).then_some(line),
-            message: message.into(),
-        })
-    }
-
-    #[test]
-    fn the_first_error_is_found_whatever_the_tool() {
-        let cases = [
-            ("/src/mm/zswap.c: In function 'f':\n/src/mm/zswap.c:12:3: warning: w\n/src/mm/zswap.c:13:5: error: 'x' undeclared\n/src/mm/zswap.c:14:5: error: later", code("mm/zswap.c", 13, "'x' undeclared")),
-            ("/src/mm/a.c:1:10: fatal error: linux/nope.h: No such file or directory", code("mm/a.c", 1, "linux/nope.h: No such file or directory")),
-            ("/src/mm/a.c:9:2: error: unused variable 'q' [-Werror=unused-variable]", code("mm/a.c", 9, "unused variable 'q' [-Werror=unused-variable]")),
-            ("/src/arch/x86/a.S:7: Error: no such instruction: `bogus'", code("arch/x86/a.S", 7, "no such instruction: `bogus'")),
-            ("mm/Kconfig:12: syntax error", code("mm/Kconfig", 12, "syntax error")),
-            ("mm/Kconfig:9:error: recursive dependency detected!", code("mm/Kconfig", 9, "recursive dependency detected!")),
-            ("/src/mm/Makefile:3: *** missing separator.  Stop.", code("mm/Makefile", 3, "missing separator")),
-            ("make[4]: *** No rule to make target 'mm/nope.o', needed by 'mm/built-in.a'.  Stop.", code("", 0, "No rule to make target 'mm/nope.o', needed by 'mm/built-in.a'")),
-            ("ld: vmlinux.o: in function `f':\nzswap.c:(.text+0x12): undefined reference to `nope'", code("zswap.c", 0, "undefined reference to `nope'")),
-            ("ld: mm/zswap.o:(.data+0x0): multiple definition of `x'; mm/b.o:(.data+0x0): first defined here", code("mm/zswap.c", 0, "multiple definition of `x'; mm/b.o:(.data+0x0): first defined here")),
-            ("ERROR: modpost: \"f\" [m.ko] undefined!", code("", 0, "modpost: \"f\" [m.ko] undefined!")),
-            ("mm/x.o: error: objtool: f(): unreachable", code("mm/x.c", 0, "objtool: f(): unreachable")),
-            ("make[2]: *** [/src/Makefile:1934: .] Error 2", code("", 0, "[/src/Makefile:1934: .] Error 2")),
-            ("  CC      mm/zswap.o\n", None),
-        ];
-        for (text, expect) in cases {
-            assert_eq!(first_cause(text, Path::new("/src")), expect, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_hosts_troubles_are_not_the_series() {
-        let missing = |what: &str, package| Some(Cause::Missing { what: what.into(), package });
-        let cases = [
-            ("/src/mm/a.c:1:1: error: x\n/tmp/cc.s: fatal error: error writing: No space left on device", Some(Cause::DiskFull)),
-            ("gcc: fatal error: Killed signal terminated program cc1", Some(Cause::OutOfMemory)),
-            ("cc1: out of memory: Cannot allocate memory", Some(Cause::OutOfMemory)),
-            ("/bin/sh: 1: flex: not found", missing("flex", "flex")),
-            ("/bin/sh: line 1: lz4c: command not found", missing("lz4c", "lz4")),
-            ("make: gcc: No such file or directory", missing("gcc", "gcc")),
-            ("/src/scripts/x.c:2:10: fatal error: openssl/bio.h: No such file or directory", missing("openssl/bio.h", "libssl-dev")),
-        ];
-        for (text, expect) in cases {
-            assert_eq!(first_cause(text, Path::new("/src")), expect, "{text}");
-        }
-        // A script that a patch made up is the patch's trouble.
-        assert!(matches!(first_cause("/bin/sh: 1: frobnicate: not found\nmake: *** [x] Error 127", Path::new("/src")), Some(Cause::Code { .. })));
-    }
-
-    #[test]
-    fn the_patch_that_wrote_the_line_is_blamed_before_one_that_touched_the_file() {
-        let make = |series: &str, kind, name: &str, added: &str| InPatch {
-            series: series.into(),
-            kind,
-            patch: name.into(),
-            site: None,
-            files: patch::read(format!("--- a/mm/z.c\n+++ b/mm/z.c\n@@ -1 +1,2 @@\n a\n+{added}\n").as_bytes()).unwrap(),
-        };
-        let patches = [
-            make("s", SeriesKind::Carry, "1", "\tint x;"),
-            make("s", SeriesKind::Carry, "2", "\tint y;"),
-            make("r", SeriesKind::Racepoint, "3", "\tracepoint();"),
-        ];
-        let who = |file: &str, text| blame(&patches, Path::new(file), text).map(|b| (b.patch, b.wrote_the_line));
-        assert_eq!(who("mm/z.c", Some("\tint x;")), Some(("1".into(), true)));
-        assert_eq!(who("mm/z.c", Some("\tracepoint();")), Some(("3".into(), true)));
-        assert_eq!(who("mm/z.c", Some("\tother();")), Some(("2".into(), false)));
-        assert_eq!(who("z.c", None), Some(("2".into(), false)));
-        assert_eq!(who("mm/other.c", None), None);
-    }
-}
+mod tests;

@@ -1,17 +1,19 @@
 //! Making one kernel that is not in the cache: patches, base, overlay, and what is kept.
 //!
-//! Not here: how make is run (`build`), how trees are moved (`worktree`).
+//! Not here: the base (`base`), how make is run (`build`), what is kept (`keep`).
 
+use super::base::Paths;
 use super::build::{Log, Site};
 use super::fragment::Merged;
-use super::record::{KernelRecord, RECIPE, SeriesRecord};
+use super::keep::newest;
+use super::record::{KernelRecord, RECIPE};
 use super::toolchain::Toolchain;
-use super::worktree::{State, Target, Worktree};
-use super::{BuildStep, Infra, KernelError, Progress, Request, put};
+use super::worktree::{Target, Worktree};
+use super::{BuildStep, KernelError, Progress, Request, put};
 use crate::host::fs::write_atomic;
 use crate::host::{Cmd, Mode};
-use crate::source::cache::{Cache, Held, Scratch, Shelf, failed};
-use crate::source::manifest::{Manifest, hash_file};
+use crate::source::cache::{Cache, Scratch, Shelf, failed};
+use crate::source::manifest::hash_file;
 use crate::source::room::Room;
 use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig, tree};
 use std::collections::BTreeMap;
@@ -53,9 +55,16 @@ pub(super) fn ready_image(
         toolchain: None,
         sandbox: request.sandbox == Mode::Bubblewrap,
         build_s: None,
-        bzimage_hash: hash_file(&dir.join("bzImage")).map_err(failed("read", path))?.to_hex().to_string(),
+        bzimage_hash: hash_file(&dir.join("bzImage"))
+            .map_err(failed("read", path))?
+            .to_hex()
+            .to_string(),
     };
-    put(&dir, "kernel.json", &serde_json::to_vec_pretty(&record).unwrap_or_default())?;
+    put(
+        &dir,
+        "kernel.json",
+        &serde_json::to_vec_pretty(&record).unwrap_or_default(),
+    )?;
     cache.publish(Shelf::Kernels, &identity.id, &dir)?;
     Ok(start.elapsed().as_secs_f64())
 }
@@ -68,11 +77,22 @@ pub(super) fn kernel(
     cancel: &Cancel,
 ) -> Result<f64, KernelError> {
     let start = Instant::now();
-    progress(BuildStep::Unpacking { source: wanted.identity.shown.clone() });
+    progress(BuildStep::Unpacking {
+        source: wanted.identity.shown.clone(),
+    });
     let pristine = Pristine::of(wanted.identity, cache, wanted.request.sandbox, cancel)?;
     let scratch = cache.scratch()?;
     let log = Log::create(&scratch.path().join("build.log"))?;
-    let work = Work { wanted, cache, progress, cancel, pristine, scratch, log, start };
+    let work = Work {
+        wanted,
+        cache,
+        progress,
+        cancel,
+        pristine,
+        scratch,
+        log,
+        start,
+    };
     let made = work.all();
     if let Err(KernelError::Build(failure)) = made {
         return Err(KernelError::Build(Box::new(work.keep_log(*failure)?)));
@@ -81,22 +101,16 @@ pub(super) fn kernel(
     Ok(start.elapsed().as_secs_f64())
 }
 
-struct Work<'a> {
-    wanted: &'a Wanted<'a>,
-    cache: &'a Cache,
-    progress: &'a Progress,
-    cancel: &'a Cancel,
-    pristine: Pristine,
-    scratch: Scratch,
-    log: Arc<Log>,
-    start: Instant,
-}
-
-/// A worktree that holds the bare source, kept from moving.
-struct Base {
-    worktree: Worktree,
-    state: State,
-    _held: Held,
+/// One kernel in the making.
+pub(super) struct Work<'a> {
+    pub(super) wanted: &'a Wanted<'a>,
+    pub(super) cache: &'a Cache,
+    pub(super) progress: &'a Progress,
+    pub(super) cancel: &'a Cancel,
+    pub(super) pristine: Pristine,
+    pub(super) scratch: Scratch,
+    pub(super) log: Arc<Log>,
+    pub(super) start: Instant,
 }
 
 /// Removing a handful of files takes no time.
@@ -114,8 +128,14 @@ impl Work<'_> {
                 Mode::Bubblewrap => self.in_overlay(&delta),
                 Mode::Off => self.in_place(&delta),
             };
-            let Err(KernelError::Build(failure)) = made else { return made };
-            let site = failure.patch.as_ref().filter(|b| b.wrote_the_line).and_then(|b| b.site.clone());
+            let Err(KernelError::Build(failure)) = made else {
+                return made;
+            };
+            let site = failure
+                .patch
+                .as_ref()
+                .filter(|b| b.wrote_the_line)
+                .and_then(|b| b.site.clone());
             match site {
                 Some(site) if !without.contains_key(&site) => {
                     without.insert(site, format!("it does not compile: {}", failure.message));
@@ -143,11 +163,11 @@ impl Work<'_> {
     }
 
     /// What the base is configured with: lines whose symbol only a series adds are left out.
-    fn base_config(&self) -> String {
+    pub(super) fn base_config(&self) -> String {
         self.wanted.merged.text(Some(&self.pristine.symbols))
     }
 
-    fn worktree_name(&self, config: &str) -> String {
+    pub(super) fn worktree_name(&self, config: &str) -> String {
         let toolchain = self.wanted.toolchain;
         let parts = format!(
             "{RECIPE}\n{}\n{}\n{:?}\n{config}",
@@ -158,7 +178,7 @@ impl Work<'_> {
         blake3::hash(parts.as_bytes()).to_hex()[..24].to_owned()
     }
 
-    fn site<'s>(&'s self, room: Room, worktree: &'s Paths, trusted: bool) -> Site<'s> {
+    pub(super) fn site<'s>(&'s self, room: Room, worktree: &'s Paths, trusted: bool) -> Site<'s> {
         Site {
             room: room.cwd(&worktree.build),
             tree: &worktree.tree,
@@ -174,94 +194,11 @@ impl Work<'_> {
     }
 
     /// Writes the lines to configure with where a room may show them.
-    fn input(&self, name: &str, text: &str) -> Result<(PathBuf, PathBuf), KernelError> {
+    pub(super) fn input(&self, name: &str, text: &str) -> Result<(PathBuf, PathBuf), KernelError> {
         let dir = self.scratch.path().join("in");
         std::fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
         put(&dir, name, text.as_bytes())?;
         Ok((dir.join(name), dir))
-    }
-
-    /// The base, built if need be. One that does not build is still a base: a series may mend it.
-    fn base(&self) -> Result<Base, KernelError> {
-        let config = self.base_config();
-        let name = self.worktree_name(&config);
-        let holds = self.pristine.id.clone();
-        loop {
-            self.cancel.check()?;
-            let held = self.cache.share(Shelf::Worktrees, &name)?;
-            let worktree = Worktree::at(self.cache, &name);
-            if let Some(state) = worktree.state().filter(|s| s.holds == holds) {
-                self.cache.touch(Shelf::Worktrees, &name);
-                return Ok(Base { worktree, state, _held: held });
-            }
-            drop(held);
-            (self.progress)(BuildStep::Waiting);
-            let _held = self.cache.lock(Shelf::Worktrees, &name)?;
-            if worktree.state().is_none_or(|s| s.holds != holds) {
-                let target = Target {
-                    manifest: &self.pristine.manifest,
-                    content: &|path| self.pristine.tree.join(path),
-                    may_link: true,
-                };
-                self.grow(&worktree, &name, &target, &config, &holds, None)?;
-            }
-        }
-    }
-
-    /// Moves, configures and builds a worktree, and says what it holds then. With a `delta`, what does
-    /// not build or lacks configuration is an error; without, a failure is part of the state.
-    fn grow(
-        &self,
-        worktree: &Worktree,
-        name: &str,
-        target: &Target<'_>,
-        config: &str,
-        holds: &str,
-        delta: Option<&Delta>,
-    ) -> Result<(), KernelError> {
-        let total = worktree.state().map(|s| s.steps).filter(|s| *s > 0);
-        let files = worktree.move_to(target)?;
-        (self.progress)(BuildStep::Moved { files });
-        let (file, dir) = self.input("base.config", config)?;
-        let paths = Paths::of(worktree, self.cache);
-        let room = Room::new(self.wanted.request.sandbox)
-            .ro(&paths.tree, "/src")
-            .rw(&paths.build, "/build")
-            .rw(&paths.ccache, "/ccache")
-            .ro(&dir, "/in");
-        let site = self.site(room, &paths, true);
-        worktree.begin()?;
-        let built = site.configure(&file).and_then(|()| {
-            if self.wanted.request.series.is_empty() || delta.is_some() {
-                self.verify(&paths.build.join(".config"), delta)?;
-            }
-            let patches = delta.map_or(&[][..], |d| &d.patches);
-            site.compile(total, patches, |file| Some(paths.tree.join(file)))
-        });
-        let (steps, failure) = match built {
-            Ok(steps) => (steps, None),
-            Err(KernelError::Build(failure)) if delta.is_none() => (0, Some(self.keep_log(*failure)?)),
-            Err(error) => {
-                if matches!(error, KernelError::Build(_) | KernelError::Config(_)) {
-                    worktree.end()?;
-                }
-                return Err(error);
-            }
-        };
-        worktree.end()?;
-        let steps = steps.max(total.unwrap_or(0));
-        worktree.settle(&State { holds: holds.to_owned(), failure, steps })?;
-        Ok(self.cache.weigh(Shelf::Worktrees, name)?)
-    }
-
-    fn verify(&self, config: &Path, delta: Option<&Delta>) -> Result<(), KernelError> {
-        let text = std::fs::read_to_string(config).map_err(failed("read", config))?;
-        let patched = delta.and_then(|d| Some((d.dir()?, &d.after)));
-        let mut trees: Vec<(&Path, &Manifest)> = Vec::new();
-        trees.extend(patched.as_ref().map(|(dir, manifest)| (dir.as_path(), *manifest)));
-        trees.push((&self.pristine.tree, &self.pristine.manifest));
-        let missing = self.wanted.merged.missing(&text, &trees)?;
-        if missing.is_empty() { Ok(()) } else { Err(KernelError::Config(missing)) }
     }
 
     /// A kernel without series is the base itself.
@@ -302,8 +239,14 @@ impl Work<'_> {
         self.verify(&config, Some(delta))?;
         let content = |file: &Path| newest(&[&over_src.join("upper"), &paths.tree], file).ok();
         // As many steps as the same worktree's last series took.
-        let memory = self.cache.root().join("stat").join(format!("{}.steps", self.worktree_name(&self.base_config())));
-        let total = std::fs::read_to_string(&memory).ok().and_then(|t| t.trim().parse().ok());
+        let memory = self
+            .cache
+            .root()
+            .join("stat")
+            .join(format!("{}.steps", self.worktree_name(&self.base_config())));
+        let total = std::fs::read_to_string(&memory)
+            .ok()
+            .and_then(|t| t.trim().parse().ok());
         let steps = site.compile(total, &delta.patches, content)?;
         let _ = write_atomic(&memory, steps.to_string().as_bytes());
         self.store(delta, &[&upper, &paths.build])
@@ -325,7 +268,9 @@ impl Work<'_> {
         }
         let Some(from) = delta.dir() else { return Ok(()) };
         for path in &delta.written {
-            let (to, Some(entry)) = (upper.join(path), delta.after.entries.get(path)) else { continue };
+            let (to, Some(entry)) = (upper.join(path), delta.after.entries.get(path)) else {
+                continue;
+            };
             if let Some(dir) = to.parent() {
                 std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
             }
@@ -343,7 +288,9 @@ impl Work<'_> {
             kconfig::is_kconfig(path)
                 || path.starts_with("scripts")
                 || path.file_name().is_some_and(|n| n == "Makefile")
-                || !path.extension().is_some_and(|e| ["c", "h", "S", "rst", "txt"].iter().any(|x| e == *x))
+                || !path
+                    .extension()
+                    .is_some_and(|e| ["c", "h", "S", "rst", "txt"].iter().any(|x| e == *x))
         };
         !self.wanted.merged.is_known(&self.pristine.symbols)
             || delta.written.iter().chain(&delta.removed).any(matters)
@@ -357,8 +304,11 @@ impl Work<'_> {
         for path in &delta.removed {
             manifest.entries.remove(path);
         }
-        let written: BTreeMap<_, _> =
-            delta.written.iter().filter_map(|p| Some((p.clone(), *delta.after.entries.get(p)?))).collect();
+        let written: BTreeMap<_, _> = delta
+            .written
+            .iter()
+            .filter_map(|p| Some((p.clone(), *delta.after.entries.get(p)?)))
+            .collect();
         manifest.entries.extend(written.clone());
         let from = delta.dir();
         let content = |path: &Path| match &from {
@@ -368,94 +318,30 @@ impl Work<'_> {
         (self.progress)(BuildStep::Waiting);
         let _held = self.cache.lock(Shelf::Worktrees, &name)?;
         let worktree = Worktree::at(self.cache, &name);
-        let target = Target { manifest: &manifest, content: &content, may_link: false };
+        let target = Target {
+            manifest: &manifest,
+            content: &content,
+            may_link: false,
+        };
         let holds = format!("{} {}", self.pristine.id, manifest.id().to_hex());
         self.grow(&worktree, &name, &target, &config, &holds, Some(delta))?;
         self.store(delta, &[&worktree.build()])
     }
 
-    /// Takes what is kept out of the layers of a build folder (top first), and puts it on the shelf.
-    fn store(&self, delta: &Delta, layers: &[&PathBuf]) -> Result<(), KernelError> {
-        (self.progress)(BuildStep::Storing);
-        let layers: Vec<&Path> = layers.iter().map(|l| l.as_path()).collect();
-        let dir = self.scratch.path().join("kernel");
-        std::fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
-        for (name, from) in [("bzImage", "arch/x86/boot/bzImage"), ("vmlinux", "vmlinux"), ("config", ".config")] {
-            let from = newest(&layers, Path::new(from))?;
-            let to = dir.join(name);
-            std::fs::copy(&from, &to).map_err(failed("copy", &from))?;
-            std::fs::File::open(&to).and_then(|f| f.sync_all()).map_err(failed("write", &to))?;
-        }
-        std::fs::copy(self.log.path(), dir.join("build.log")).map_err(failed("copy", self.log.path()))?;
-        let hash = |name: &str| -> Result<String, KernelError> {
-            let path = dir.join(name);
-            Ok(hash_file(&path).map_err(failed("read", &path))?.to_hex().to_string())
-        };
-        let (wanted, request) = (self.wanted, self.wanted.request);
-        let record = KernelRecord {
-            recipe: RECIPE,
-            key: wanted.key.to_owned(),
-            source: wanted.identity.id.clone(),
-            source_shown: wanted.identity.shown.clone(),
-            series: in_order(&request.series).into_iter().map(SeriesRecord::of).collect(),
-            notes: delta.notes.clone(),
-            racepoints: delta.racepoints.clone(),
-            fragments: request.fragments.clone(),
-            config_hash: Some(hash("config")?),
-            toolchain: Some(wanted.toolchain.clone()),
-            sandbox: request.sandbox == Mode::Bubblewrap,
-            build_s: Some(self.start.elapsed().as_secs_f64()),
-            bzimage_hash: hash("bzImage")?,
-        };
-        put(&dir, "kernel.json", &serde_json::to_vec_pretty(&record).unwrap_or_default())?;
-        self.cache.publish(Shelf::Kernels, wanted.key, &dir)?;
-        Ok(())
-    }
-
     /// Moves a failed build's output to where it stays.
-    fn keep_log(&self, mut failure: super::BuildFailure) -> Result<super::BuildFailure, KernelError> {
+    pub(super) fn keep_log(
+        &self,
+        mut failure: super::BuildFailure,
+    ) -> Result<super::BuildFailure, KernelError> {
         if failure.log == self.log.path() {
-            let kept = self.cache.root().join("logs").join(format!("{}.log", self.wanted.key));
+            let kept = self
+                .cache
+                .root()
+                .join("logs")
+                .join(format!("{}.log", self.wanted.key));
             std::fs::copy(self.log.path(), &kept).map_err(failed("write", &kept))?;
             failure.log = kept;
         }
         Ok(failure)
     }
-}
-
-/// Paths of a worktree, by our names.
-struct Paths {
-    tree: PathBuf,
-    build: PathBuf,
-    ccache: PathBuf,
-}
-
-impl Paths {
-    fn of(worktree: &Worktree, cache: &Cache) -> Self {
-        Self { tree: worktree.tree(), build: worktree.build(), ccache: cache.root().join("ccache") }
-    }
-}
-
-/// The file of that name in the topmost layer that has it. The layers were written by untrusted tools that
-/// have ended: a link on the way, or anything but a file, is refused.
-fn newest(layers: &[&Path], name: &Path) -> Result<PathBuf, KernelError> {
-    for layer in layers {
-        let mut at = layer.to_path_buf();
-        let mut meta = None;
-        for part in name.components() {
-            at.push(part);
-            meta = std::fs::symlink_metadata(&at).ok();
-            match &meta {
-                None => break,
-                Some(m) if m.is_symlink() => return Err(Infra::NoResult { path: at }.into()),
-                Some(_) => {}
-            }
-        }
-        match meta {
-            Some(m) if m.is_file() => return Ok(at),
-            Some(_) => return Err(Infra::NoResult { path: at }.into()),
-            None => {}
-        }
-    }
-    Err(Infra::NoResult { path: name.to_path_buf() }.into())
 }

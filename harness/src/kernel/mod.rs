@@ -11,9 +11,11 @@
 //!
 //! Not here: where sources come from and how patches are applied (`source`), and booting (`machine`).
 
+mod base;
 mod build;
 mod failure;
 pub mod fragment;
+mod keep;
 mod make;
 mod record;
 mod toolchain;
@@ -225,7 +227,18 @@ impl From<SourceError> for KernelError {
         match error {
             SourceError::Stopped(stopped) => stopped.into(),
             SourceError::Cache(cache) => cache.into(),
-            other => Self::Source(Box::new(other)),
+            other @ (SourceError::PackageName { .. }
+            | SourceError::NotInstalled { .. }
+            | SourceError::NoTarball { .. }
+            | SourceError::Open { .. }
+            | SourceError::Revision { .. }
+            | SourceError::Git { .. }
+            | SourceError::Unpack { .. }
+            | SourceError::NotATree { .. }
+            | SourceError::BuiltInPlace { .. }
+            | SourceError::LinkEscapes { .. }
+            | SourceError::Changing { .. }
+            | SourceError::Manifest(_)) => Self::Source(Box::new(other)),
         }
     }
 }
@@ -233,7 +246,7 @@ impl From<SourceError> for KernelError {
 impl From<ApplyError> for KernelError {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Failure(failure) => Self::Apply(Box::new(failure)),
+            ApplyError::Failure(failure) => Self::Apply(failure),
             ApplyError::Cache(error) => error.into(),
             ApplyError::Manifest(error) => error.into(),
             ApplyError::Stopped(error) => error.into(),
@@ -258,13 +271,23 @@ pub fn ensure(
             return Err(KernelError::ImageIsReady);
         }
         let key = identity.id.clone();
-        return find_or(&key, cache, progress, cancel, || make::ready_image(path, &identity, request, cache));
+        return find_or(&key, cache, progress, cancel, || {
+            make::ready_image(path, &identity, request, cache)
+        });
     }
     let merged = fragment::merge(&request.fragments).map_err(KernelError::Fragments)?;
     let toolchain = Toolchain::find(cancel).map_err(missing_compiler)?;
     let key = record::key(request, &identity, &merged, &toolchain);
-    let wanted = make::Wanted { request, identity: &identity, merged: &merged, toolchain: &toolchain, key: &key };
-    let built = find_or(&key, cache, progress, cancel, || make::kernel(&wanted, cache, progress, cancel))?;
+    let wanted = make::Wanted {
+        request,
+        identity: &identity,
+        merged: &merged,
+        toolchain: &toolchain,
+        key: &key,
+    };
+    let built = find_or(&key, cache, progress, cancel, || {
+        make::kernel(&wanted, cache, progress, cancel)
+    })?;
     if !built.cached {
         // What is held here stays; failing to tidy up is no reason to lose a kernel.
         let _ = cache.prune(cache.limit_bytes());
@@ -273,12 +296,15 @@ pub fn ensure(
 }
 
 fn missing_compiler(stopped: Stopped) -> KernelError {
-    match stopped {
-        Stopped::Process(crate::host::ProcessError::NotFound { program }) => {
-            Infra::MissingTool { what: program.display().to_string(), package: "gcc binutils" }.into()
+    if let Stopped::Process(crate::host::ProcessError::NotFound { program }) = &stopped {
+        let what = program.display().to_string();
+        return Infra::MissingTool {
+            what,
+            package: "gcc binutils",
         }
-        other => other.into(),
+        .into();
     }
+    stopped.into()
 }
 
 /// Takes a kernel from the cache, or makes it under its lock.
@@ -296,7 +322,14 @@ fn find_or(
         let dir = cache.place(Shelf::Kernels, key);
         if let Some(record) = read_record(&dir) {
             cache.touch(Shelf::Kernels, key);
-            return Ok(Built { key: key.to_owned(), dir, record, cached: build_s.is_none(), build_s, _held: held });
+            return Ok(Built {
+                key: key.to_owned(),
+                dir,
+                record,
+                cached: build_s.is_none(),
+                build_s,
+                _held: held,
+            });
         }
         drop(held);
         progress(BuildStep::Waiting);

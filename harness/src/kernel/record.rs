@@ -3,9 +3,9 @@
 //! Not here: making it.
 
 use super::Request;
-use crate::host::Mode;
 use super::fragment::Merged;
 use super::toolchain::Toolchain;
+use crate::host::Mode;
 use crate::source::{Identity, Note, Racepoints, Series, SeriesKind, in_order};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

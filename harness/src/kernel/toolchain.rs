@@ -32,9 +32,15 @@ impl Toolchain {
     /// [`Stopped`] where compiler or linker is missing.
     pub fn find(cancel: &Cancel) -> Result<Self, Stopped> {
         let version = |program: &str| -> Result<String, Stopped> {
-            let cmd = Cmd::new(program).arg("--version").deadline(VERSION_DEADLINE, "a tool to say its version");
+            let cmd = Cmd::new(program)
+                .arg("--version")
+                .deadline(VERSION_DEADLINE, "a tool to say its version");
             let done = cancel.run(cmd)?;
-            Ok(String::from_utf8_lossy(&done.stdout).lines().next().unwrap_or_default().to_owned())
+            Ok(String::from_utf8_lossy(&done.stdout)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned())
         };
         let ccache = match version("ccache") {
             Ok(line) => !line.is_empty(),
@@ -52,11 +58,18 @@ impl Toolchain {
     /// What distinguishes the kernels that it makes.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}\n{}\n{}", self.compiler.display(), self.compiler_version, self.linker_version)
+        format!(
+            "{}\n{}\n{}",
+            self.compiler.display(),
+            self.compiler_version,
+            self.linker_version
+        )
     }
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find_map(|p| p.canonicalize().ok())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find_map(|p| p.canonicalize().ok())
 }

@@ -48,7 +48,9 @@ pub(super) struct Worktree {
 
 impl Worktree {
     pub(super) fn at(cache: &Cache, name: &str) -> Self {
-        Self { place: cache.place(Shelf::Worktrees, name) }
+        Self {
+            place: cache.place(Shelf::Worktrees, name),
+        }
     }
 
     pub(super) fn tree(&self) -> PathBuf {
@@ -178,7 +180,9 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn manifest_of(dir: &Path) -> Manifest {
-        manifest::read(dir, &manifest::list(dir).unwrap(), &StatCache::default()).unwrap().manifest
+        manifest::read(dir, &manifest::list(dir).unwrap(), &StatCache::default())
+            .unwrap()
+            .manifest
     }
 
     fn source(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -194,47 +198,83 @@ mod tests {
     fn move_to(worktree: &Worktree, from: &Path) -> usize {
         let manifest = manifest_of(from);
         let content = |path: &Path| from.join(path);
-        worktree.move_to(&Target { manifest: &manifest, content: &content, may_link: true }).unwrap()
+        worktree
+            .move_to(&Target {
+                manifest: &manifest,
+                content: &content,
+                may_link: true,
+            })
+            .unwrap()
     }
 
     #[test]
     fn a_move_touches_only_what_changed_and_never_the_source() {
         let root = tempfile::tempdir().unwrap();
-        let worktree = Worktree { place: root.path().join("w") };
-        let first = source(&[("mm/a.c", "a"), ("mm/b.c", "b"), ("old/gone.c", "x"), ("kind", "file")]);
+        let worktree = Worktree {
+            place: root.path().join("w"),
+        };
+        let first = source(&[
+            ("mm/a.c", "a"),
+            ("mm/b.c", "b"),
+            ("old/gone.c", "x"),
+            ("kind", "file"),
+        ]);
         assert_eq!(move_to(&worktree, first.path()), 4);
         let old = SystemTime::now() - Duration::from_secs(1000);
         for name in ["mm/a.c", "mm/b.c"] {
-            std::fs::File::open(worktree.tree().join(name)).unwrap().set_modified(old).unwrap();
+            std::fs::File::open(worktree.tree().join(name))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
         }
         let second = source(&[("mm/a.c", "A"), ("mm/b.c", "b"), ("kind/now", "a folder")]);
         // a.c and kind/now written, old/gone.c and kind removed.
         assert_eq!(move_to(&worktree, second.path()), 4);
         assert_eq!(manifest_of(&worktree.tree()), manifest_of(second.path()));
         assert!(!worktree.tree().join("old").exists());
-        let mtime = |name: &str| std::fs::metadata(worktree.tree().join(name)).unwrap().modified().unwrap();
+        let mtime = |name: &str| {
+            std::fs::metadata(worktree.tree().join(name))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
         assert_eq!(mtime("mm/b.c"), old);
         assert!(mtime("mm/a.c") > old);
         assert_eq!(std::fs::read_to_string(first.path().join("mm/a.c")).unwrap(), "a");
-        assert_eq!(std::fs::metadata(second.path().join("mm/a.c")).unwrap().nlink(), 1, "a changed file is copied");
+        assert_eq!(
+            std::fs::metadata(second.path().join("mm/a.c")).unwrap().nlink(),
+            1,
+            "a changed file is copied"
+        );
         assert_eq!(move_to(&worktree, second.path()), 0);
     }
 
     #[test]
     fn what_an_interrupted_make_wrote_is_not_trusted() {
         let root = tempfile::tempdir().unwrap();
-        let worktree = Worktree { place: root.path().join("w") };
+        let worktree = Worktree {
+            place: root.path().join("w"),
+        };
         move_to(&worktree, source(&[("a", "1")]).path());
         let put = |name: &str, age_s| {
             std::fs::write(worktree.build().join(name), name).unwrap();
-            let file = std::fs::File::options().write(true).open(worktree.build().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(age_s)).unwrap();
+            let file = std::fs::File::options()
+                .write(true)
+                .open(worktree.build().join(name))
+                .unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age_s))
+                .unwrap();
         };
         put("before.o", 1000);
         worktree.begin().unwrap();
         put("half.o", 0);
         let half = worktree.build().join("half.o");
-        std::fs::File::options().write(true).open(&half).unwrap().set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&half)
+            .unwrap()
+            .set_modified(SystemTime::now() + Duration::from_secs(1))
+            .unwrap();
         worktree.begin().unwrap();
         assert!(!half.exists() && worktree.build().join("before.o").exists());
         put("whole.o", 0);
@@ -246,10 +286,18 @@ mod tests {
     #[test]
     fn an_interrupted_move_is_put_right() {
         let root = tempfile::tempdir().unwrap();
-        let worktree = Worktree { place: root.path().join("w") };
+        let worktree = Worktree {
+            place: root.path().join("w"),
+        };
         let first = source(&[("a", "1"), ("b", "2")]);
         move_to(&worktree, first.path());
-        worktree.settle(&State { holds: "x".into(), failure: None, steps: 1 }).unwrap();
+        worktree
+            .settle(&State {
+                holds: "x".into(),
+                failure: None,
+                steps: 1,
+            })
+            .unwrap();
         // As if we had died after one file of a move.
         std::fs::write(worktree.place.join("moving"), "").unwrap();
         std::fs::remove_file(worktree.tree().join("b")).unwrap();

@@ -10,6 +10,7 @@
 //! about the series. Only a racepoint site that does not fit is left out instead, and listed.
 
 use super::cache::{Cache, CacheError, Scratch, failed};
+use super::delta::{ApplyFailure, Delta, InPatch, Inexact, Note, Racepoints};
 use super::gitout::{self, Refusal, Remark};
 use super::job::{Cancel, Stopped};
 use super::manifest::{self, Manifest, ManifestError, StatCache};
@@ -17,126 +18,9 @@ use super::patch::{self, FilePatch};
 use super::room::Room;
 use super::series::{Patch, Series, SeriesKind};
 use crate::host::{Cmd, Mode};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How one patch fitted less than exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// Of which series.
-    pub series: String,
-    /// Which patch.
-    pub patch: String,
-    /// In which file, where it is about one.
-    pub file: Option<PathBuf>,
-    /// What was not exact.
-    #[serde(flatten)]
-    pub what: Inexact,
-}
-
-/// What was not exact about applying a patch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "note", rename_all = "kebab-case")]
-pub enum Inexact {
-    /// A hunk went elsewhere than its header says, with all its context.
-    Offset {
-        /// Counted from 1.
-        hunk: u32,
-        /// Later in the file where positive.
-        lines: i64,
-    },
-    /// A hunk was placed by less context than it has.
-    Fuzz {
-        /// Lines before and after that matched.
-        context: String,
-    },
-    /// Merged with the version of the file that the patch was made on.
-    ThreeWay,
-    /// The patch itself was changed before.
-    Converted {
-        /// How.
-        how: String,
-    },
-}
-
-/// A patch that does not apply: a finding about its series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, miette::Diagnostic)]
-#[error("series {series}: {patch} does not apply{at}: {reason}", at = self.at())]
-#[diagnostic(help("rebase the series onto this source, or name the source that it was made for"))]
-pub struct ApplyFailure {
-    /// Which series.
-    pub series: String,
-    /// What it is for.
-    pub kind: SeriesKind,
-    /// Which of its patches.
-    pub patch: String,
-    /// The file that it does not fit, where one is to blame.
-    pub file: Option<PathBuf>,
-    /// The hunk: its number in that file and its header.
-    pub hunk: Option<(u32, String)>,
-    /// Why, a fragment.
-    pub reason: String,
-}
-
-impl ApplyFailure {
-    fn at(&self) -> String {
-        let file = self.file.as_ref().map(|f| format!(" to {}", f.display())).unwrap_or_default();
-        let hunk = self.hunk.as_ref().map(|(n, h)| format!(", hunk {n} ({h})")).unwrap_or_default();
-        file + &hunk
-    }
-}
-
-/// Which racepoint sites a kernel has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Racepoints {
-    /// Sites that are in.
-    pub applied: Vec<String>,
-    /// Sites that did not fit, and why.
-    pub dropped: Vec<(String, String)>,
-}
-
-/// One patch that is in, for blame.
-#[derive(Debug, Clone)]
-pub struct InPatch {
-    /// Name of its series.
-    pub series: String,
-    /// What that is for.
-    pub kind: SeriesKind,
-    /// Name of the patch.
-    pub patch: String,
-    /// The racepoint site, where it is one.
-    pub site: Option<String>,
-    /// What it changes.
-    pub files: Vec<FilePatch>,
-}
-
-/// What the series do to the tree.
-#[derive(Debug)]
-pub struct Delta {
-    scratch: Option<Scratch>,
-    /// Files to write, relative to [`Delta::dir`] and to the tree alike.
-    pub written: Vec<PathBuf>,
-    /// Files to remove.
-    pub removed: Vec<PathBuf>,
-    /// Content of the written files.
-    pub after: Manifest,
-    /// What was not exact.
-    pub notes: Vec<Note>,
-    /// Racepoint sites.
-    pub racepoints: Racepoints,
-    /// The patches that are in, in order.
-    pub patches: Vec<InPatch>,
-}
-
-impl Delta {
-    /// The folder that holds the written files.
-    #[must_use]
-    pub fn dir(&self) -> Option<PathBuf> {
-        self.scratch.as_ref().map(|s| s.path().join("work"))
-    }
-}
 
 /// Why series could not be applied.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -145,7 +29,7 @@ pub enum ApplyError {
     /// The series' own fault.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Failure(#[from] ApplyFailure),
+    Failure(Box<ApplyFailure>),
     /// The cache folder's.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -158,6 +42,12 @@ pub enum ApplyError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl From<ApplyFailure> for ApplyError {
+    fn from(failure: ApplyFailure) -> Self {
+        Self::Failure(Box::new(failure))
+    }
 }
 
 /// What series are applied to, and how.
@@ -246,7 +136,10 @@ impl Desk {
                 room = room.ro(dir, &at);
                 shown.push(room.seen(dir).display().to_string());
             }
-            objects = Some(GitObjects { git_dir: room.seen(&git_dir), alternates: shown.join(":") });
+            objects = Some(GitObjects {
+                git_dir: room.seen(&git_dir),
+                alternates: shown.join(":"),
+            });
         }
         room = room.cwd(&work);
         Ok(Self {
@@ -269,19 +162,27 @@ impl Desk {
         delta: &mut Delta,
     ) -> Result<(), ApplyError> {
         let outcome = match site.as_ref().and_then(|s| apply.without.get(s)) {
-            Some(why) => Err(Refusal { file: None, hunk: None, reason: why.clone() }),
+            Some(why) => Err(Refusal {
+                file: None,
+                hunk: None,
+                reason: why.clone(),
+            }),
             None => self.try_one(apply, patch)?,
         };
         match (outcome, site) {
             (Ok((files, notes)), site) => {
-                let converted =
-                    patch.notes.iter().map(|how| (None, Inexact::Converted { how: how.clone() }));
-                delta.notes.extend(converted.chain(notes).map(|(file, what)| Note {
-                    series: series.name.clone(),
-                    patch: patch.name.clone(),
-                    file,
-                    what,
-                }));
+                let converted = patch
+                    .notes
+                    .iter()
+                    .map(|how| (None, Inexact::Converted { how: how.clone() }));
+                delta
+                    .notes
+                    .extend(converted.chain(notes).map(|(file, what)| Note {
+                        series: series.name.clone(),
+                        patch: patch.name.clone(),
+                        file,
+                        what,
+                    }));
                 delta.racepoints.applied.extend(site.clone());
                 delta.patches.push(InPatch {
                     series: series.name.clone(),
@@ -313,7 +214,11 @@ impl Desk {
             Ok(files) => files,
             Err(defect) => {
                 let file = defect.path().map(Path::to_path_buf);
-                return Ok(Err(Refusal { file, hunk: None, reason: defect.to_string() }));
+                return Ok(Err(Refusal {
+                    file,
+                    hunk: None,
+                    reason: defect.to_string(),
+                }));
             }
         };
         for path in files.iter().flat_map(|f| f.old.iter().chain(&f.new)) {
@@ -322,7 +227,11 @@ impl Desk {
             }
         }
         self.count += 1;
-        let file = self.scratch.path().join("patches").join(format!("{:04}.patch", self.count));
+        let file = self
+            .scratch
+            .path()
+            .join("patches")
+            .join(format!("{:04}.patch", self.count));
         std::fs::write(&file, &patch.bytes).map_err(failed("write", &file))?;
         let shown = self.room.seen(&file);
         let (fits, said) = self.git(apply, &["apply", "-v", "--whitespace=nowarn"], &shown)?;
@@ -347,13 +256,19 @@ impl Desk {
         if !self.before.insert(path.to_path_buf()) {
             return Ok(Ok(()));
         }
-        let refuse = |reason: String| Refusal { file: Some(path.to_path_buf()), hunk: None, reason };
+        let refuse = |reason: String| Refusal {
+            file: Some(path.to_path_buf()),
+            hunk: None,
+            reason,
+        };
         let depth = path.components().count();
         let mut at = PathBuf::new();
         for (index, part) in path.components().enumerate() {
             at.push(part);
             let (from, to) = (tree.join(&at), self.work.join(&at));
-            let Ok(meta) = std::fs::symlink_metadata(&from) else { return Ok(Ok(())) };
+            let Ok(meta) = std::fs::symlink_metadata(&from) else {
+                return Ok(Ok(()));
+            };
             if meta.is_symlink() && index + 1 < depth {
                 return Ok(Err(refuse(format!("{} is a symbolic link", at.display()))));
             }
@@ -384,7 +299,10 @@ impl Desk {
         let mut cmd = Cmd::new("git")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CEILING_DIRECTORIES", self.room.seen(&self.work).parent().unwrap_or(Path::new("/")))
+            .env(
+                "GIT_CEILING_DIRECTORIES",
+                self.room.seen(&self.work).parent().unwrap_or(Path::new("/")),
+            )
             .env("GIT_ATTR_NOSYSTEM", "1");
         if let Some(objects) = &self.objects {
             cmd = cmd
@@ -393,7 +311,14 @@ impl Desk {
                 .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &objects.alternates);
         }
         let cmd = cmd
-            .args(["-c", "core.symlinks=true", "-c", "core.autocrlf=false", "-c", "core.safecrlf=false"])
+            .args([
+                "-c",
+                "core.symlinks=true",
+                "-c",
+                "core.autocrlf=false",
+                "-c",
+                "core.safecrlf=false",
+            ])
             .args(args)
             .arg(last)
             .deadline(APPLY_DEADLINE, "a patch to be applied");
@@ -403,7 +328,9 @@ impl Desk {
 
     /// Merges with the versions that the patch names by hash; undoes what a conflict leaves.
     fn three_way(&self, apply: &Apply<'_>, files: &[FilePatch], patch: &Path) -> Result<bool, ApplyError> {
-        let Some(objects) = &self.objects else { return Ok(false) };
+        let Some(objects) = &self.objects else {
+            return Ok(false);
+        };
         if self.count == 1 || !self.scratch.path().join("git/HEAD").exists() {
             self.git(apply, &["init", "--quiet", "--template="], &objects.git_dir)?;
         }
@@ -416,10 +343,17 @@ impl Desk {
             return Ok(!files.is_empty());
         }
         // The work folder itself stays: it is what the sandbox shows.
-        for entry in std::fs::read_dir(&self.work).map_err(failed("read", &self.work))?.flatten() {
+        for entry in std::fs::read_dir(&self.work)
+            .map_err(failed("read", &self.work))?
+            .flatten()
+        {
             let path = entry.path();
             let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-            let gone = if is_dir { crate::host::fs::remove_tree(&path) } else { std::fs::remove_file(&path) };
+            let gone = if is_dir {
+                crate::host::fs::remove_tree(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             gone.map_err(failed("remove", &path))?;
         }
         super::tree::copy_tree(&keep, &self.work).map_err(failed("copy", &self.work))?;
@@ -434,12 +368,18 @@ impl Desk {
             if let Ok(target) = std::fs::read_link(self.work.join(&path))
                 && !patch::link_stays_inside(&path, &target)
             {
-                let blamed = delta.patches.iter().rfind(|p| p.files.iter().any(|f| f.path() == Some(&path)));
+                let blamed = delta
+                    .patches
+                    .iter()
+                    .rfind(|p| p.files.iter().any(|f| f.path() == Some(&path)));
                 return Err(ApplyFailure {
                     series: blamed.map(|p| p.series.clone()).unwrap_or_default(),
                     kind: blamed.map_or(SeriesKind::Carry, |p| p.kind),
                     patch: blamed.map(|p| p.patch.clone()).unwrap_or_default(),
-                    reason: format!("it makes a link to {}, which is not inside the tree", target.display()),
+                    reason: format!(
+                        "it makes a link to {}, which is not inside the tree",
+                        target.display()
+                    ),
                     file: Some(path),
                     hunk: None,
                 }
@@ -459,8 +399,16 @@ type Fitted = (Vec<FilePatch>, Vec<(Option<PathBuf>, Inexact)>);
 
 impl Refusal {
     fn told(&self) -> String {
-        let file = self.file.as_ref().map(|f| format!("{}: ", f.display())).unwrap_or_default();
-        let hunk = self.hunk.as_ref().map(|(n, _)| format!("hunk {n}: ")).unwrap_or_default();
+        let file = self
+            .file
+            .as_ref()
+            .map(|f| format!("{}: ", f.display()))
+            .unwrap_or_default();
+        let hunk = self
+            .hunk
+            .as_ref()
+            .map(|(n, _)| format!("hunk {n}: "))
+            .unwrap_or_default();
         file + &hunk + &self.reason
     }
 }

@@ -91,8 +91,15 @@ pub enum CacheError {
     Lock(#[from] LockError),
 }
 
-pub(crate) fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CacheError + use<'a> {
-    move |source| CacheError::File { what, path: path.to_path_buf(), source }
+pub(crate) fn failed<'a>(
+    what: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> CacheError + use<'a> {
+    move |source| CacheError::File {
+        what,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// A held lock of an entry; dropping it gives it back.
@@ -160,7 +167,9 @@ impl Cache {
     }
 
     fn sweep(&self) {
-        let Ok(dirs) = std::fs::read_dir(self.root.join("tmp")) else { return };
+        let Ok(dirs) = std::fs::read_dir(self.root.join("tmp")) else {
+            return;
+        };
         for dir in dirs.flatten().filter(|d| d.file_type().is_ok_and(|t| t.is_dir())) {
             let lock = dir.path().with_extension("lock");
             if Lock::try_exclusive(&lock).is_ok_and(|held| held.is_some()) {
@@ -194,7 +203,9 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn lock(&self, shelf: Shelf, name: &str) -> Result<Held, CacheError> {
-        Ok(Held { _lock: Lock::exclusive(&self.lock_file(shelf, name))? })
+        Ok(Held {
+            _lock: Lock::exclusive(&self.lock_file(shelf, name))?,
+        })
     }
 
     /// Waits until nobody makes an entry, and keeps it from being moved or removed.
@@ -202,7 +213,9 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn share(&self, shelf: Shelf, name: &str) -> Result<Held, CacheError> {
-        Ok(Held { _lock: Lock::shared(&self.lock_file(shelf, name))? })
+        Ok(Held {
+            _lock: Lock::shared(&self.lock_file(shelf, name))?,
+        })
     }
 
     /// Says that an entry was used now.
@@ -231,13 +244,20 @@ impl Cache {
             let dir = self.root.join(shelf.name());
             for entry in std::fs::read_dir(&dir).map_err(failed("read", &dir))?.flatten() {
                 let stamp = entry.path().join("entry.json");
-                let Ok(used) = std::fs::metadata(&stamp).and_then(|m| m.modified()) else { continue };
+                let Ok(used) = std::fs::metadata(&stamp).and_then(|m| m.modified()) else {
+                    continue;
+                };
                 let bytes = std::fs::read(&stamp)
                     .ok()
                     .and_then(|text| serde_json::from_slice::<Weight>(&text).ok())
                     .map_or(0, |w| w.bytes);
                 let name = entry.file_name().to_string_lossy().into_owned();
-                all.push(Listed { shelf, name, bytes, used });
+                all.push(Listed {
+                    shelf,
+                    name,
+                    bytes,
+                    used,
+                });
             }
         }
         all.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.name.cmp(&b.name)));
@@ -314,12 +334,18 @@ fn weigh(dir: &Path) -> Result<(), CacheError> {
 
 /// A file with several names is shared between entries: each carries its part.
 fn m_links(meta: &std::fs::Metadata) -> u64 {
-    if meta.is_file() { std::os::unix::fs::MetadataExt::nlink(meta).max(1) } else { 1 }
+    if meta.is_file() {
+        std::os::unix::fs::MetadataExt::nlink(meta).max(1)
+    } else {
+        1
+    }
 }
 
 fn unique() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    let nanos = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.subsec_nanos());
     (u64::from(nanos) << 24) + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
@@ -328,61 +354,4 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::time::Duration;
-
-    fn cache() -> (tempfile::TempDir, Cache) {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&dir.path().join("c"), DEFAULT_LIMIT_BYTES).unwrap();
-        (dir, cache)
-    }
-
-    fn put(cache: &Cache, name: &str, age_s: u64) {
-        let scratch = cache.scratch().unwrap();
-        let dir = scratch.path().join("k");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("bzImage"), vec![1; 1 << 20]).unwrap();
-        let place = cache.publish(Shelf::Kernels, name, &dir).unwrap();
-        let stamp = File::options().write(true).open(place.join("entry.json")).unwrap();
-        stamp.set_modified(SystemTime::now() - Duration::from_secs(age_s)).unwrap();
-    }
-
-    fn names(cache: &Cache) -> Vec<String> {
-        cache.list().unwrap().into_iter().map(|e| e.name).collect()
-    }
-
-    #[test]
-    fn least_recently_used_goes_first_and_what_is_used_stays() {
-        let (_dir, cache) = cache();
-        for (name, age_s) in [("old", 300), ("mid", 200), ("new", 100)] {
-            put(&cache, name, age_s);
-        }
-        assert_eq!(names(&cache), ["new", "mid", "old"]);
-        let total: u64 = cache.list().unwrap().iter().map(|e| e.bytes).sum();
-        assert!((3 << 20..4 << 20).contains(&total), "{total}");
-        let held = cache.share(Shelf::Kernels, "old").unwrap();
-        let gone = cache.prune(total - 1).unwrap();
-        assert_eq!(gone.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["mid"]);
-        drop(held);
-        cache.touch(Shelf::Kernels, "old");
-        assert_eq!(cache.prune(total / 2).unwrap()[0].name, "new");
-        assert_eq!(names(&cache), ["old"]);
-        assert!(cache.prune(0).unwrap().len() == 1 && names(&cache).is_empty());
-    }
-
-    #[test]
-    fn scratch_of_the_living_stays_and_of_the_dead_goes() {
-        let (dir, cache) = cache();
-        let mine = cache.scratch().unwrap();
-        let dead = cache.root().join("tmp/1-1");
-        std::fs::create_dir_all(dead.join("work/work")).unwrap();
-        std::fs::set_permissions(dead.join("work/work"), std::fs::Permissions::from_mode(0)).unwrap();
-        Cache::open(&dir.path().join("c"), 0).unwrap();
-        assert!(mine.path().exists() && !dead.exists());
-        let path = mine.path().to_path_buf();
-        drop(mine);
-        assert!(!path.exists());
-    }
-}
+mod tests;

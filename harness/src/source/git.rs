@@ -2,9 +2,9 @@
 //!
 //! The repository is only ever read, and its hooks and file-system monitor are not run.
 
+use super::SourceError;
 use super::job::{Cancel, Stopped};
 use super::manifest::ManifestError;
-use super::SourceError;
 use crate::host::{Cmd, Finished, Output};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,7 +20,14 @@ fn git(repo: &Path) -> Cmd {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*"])
+        .args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "safe.directory=*",
+        ])
         .args(["-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-C"])
         .arg(repo)
         .deadline(GIT_DEADLINE, "git to read the repository")
@@ -31,13 +38,18 @@ fn said(done: &Finished) -> String {
 }
 
 fn failed(repo: &Path, done: &Finished) -> SourceError {
-    SourceError::Git { repo: repo.to_path_buf(), said: said(done) }
+    SourceError::Git {
+        repo: repo.to_path_buf(),
+        said: said(done),
+    }
 }
 
 /// The hash of the tree of a revision.
 pub(super) fn tree_of(repo: &Path, rev: &str, cancel: &Cancel) -> Result<String, SourceError> {
     let wanted = format!("{rev}^{{tree}}");
-    let cmd = git(repo).args(["rev-parse", "--verify", "--quiet", "--end-of-options"]).arg(wanted);
+    let cmd = git(repo)
+        .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+        .arg(wanted);
     let done = cancel.run(cmd)?;
     let hash = String::from_utf8_lossy(&done.stdout).trim().to_owned();
     if done.success() && hash.len() >= 40 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -46,7 +58,10 @@ pub(super) fn tree_of(repo: &Path, rev: &str, cancel: &Cancel) -> Result<String,
     if !repo.exists() || !said(&done).is_empty() {
         return Err(failed(repo, &done));
     }
-    Err(SourceError::Revision { repo: repo.to_path_buf(), rev: rev.to_owned() })
+    Err(SourceError::Revision {
+        repo: repo.to_path_buf(),
+        rev: rev.to_owned(),
+    })
 }
 
 /// Writes every file of a tree below `to`. `index` is a file that does not exist yet.
@@ -60,7 +75,12 @@ pub(super) fn checkout(
     let prefix = format!("{}/", to.display());
     let steps: [&[&OsStr]; 2] = [
         &["read-tree".as_ref(), tree.as_ref()],
-        &["checkout-index".as_ref(), "--all".as_ref(), "--prefix".as_ref(), prefix.as_ref()],
+        &[
+            "checkout-index".as_ref(),
+            "--all".as_ref(),
+            "--prefix".as_ref(),
+            prefix.as_ref(),
+        ],
     ];
     for step in steps {
         // Joined as git wants it: `--prefix=DIR/`.
@@ -114,7 +134,10 @@ pub(super) fn object_dirs(repo: &Path, cancel: &Cancel) -> Result<Vec<PathBuf>, 
     let mut next = 0;
     while next < dirs.len() && dirs.len() < 16 {
         let more = std::fs::read(dirs[next].join("info/alternates")).unwrap_or_default();
-        for path in more.split(|b| *b == b'\n').filter(|l| !l.is_empty() && !l.starts_with(b"#")) {
+        for path in more
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty() && !l.starts_with(b"#"))
+        {
             let path = dirs[next].join(OsStr::from_bytes(path));
             if path.is_dir() && !dirs.contains(&path) {
                 dirs.push(path);

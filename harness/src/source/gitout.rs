@@ -28,14 +28,24 @@ pub(super) fn remarks(stderr: &str) -> Vec<Remark> {
     let mut file = PathBuf::new();
     let mut found = Vec::new();
     for line in stderr.lines() {
-        if let Some(name) = line.strip_prefix("Checking patch ").and_then(|l| l.strip_suffix("...")) {
+        if let Some(name) = line
+            .strip_prefix("Checking patch ")
+            .and_then(|l| l.strip_suffix("..."))
+        {
             // A rename is spelled `old => new`.
             file = PathBuf::from(name.rsplit_once(" => ").map_or(name, |(_, new)| new));
         } else if let Some(offset) = offset(line) {
-            found.push(Remark::Offset { file: file.clone(), hunk: offset.0, lines: offset.1 });
+            found.push(Remark::Offset {
+                file: file.clone(),
+                hunk: offset.0,
+                lines: offset.1,
+            });
         } else if let Some(rest) = line.strip_prefix("Context reduced to (") {
             let context = rest.split(')').next().unwrap_or_default().to_owned();
-            found.push(Remark::Fuzz { file: file.clone(), context });
+            found.push(Remark::Fuzz {
+                file: file.clone(),
+                context,
+            });
         }
     }
     found
@@ -63,16 +73,28 @@ pub(super) struct Refusal {
 pub(super) fn refusal(stderr: &str, files: &[FilePatch]) -> Refusal {
     let errors: Vec<&str> = stderr.lines().filter_map(|l| l.strip_prefix("error: ")).collect();
     let known = |name: &str| {
-        files.iter().find(|f| [&f.old, &f.new].into_iter().flatten().any(|p| p == Path::new(name)))
+        files.iter().find(|f| {
+            [&f.old, &f.new]
+                .into_iter()
+                .flatten()
+                .any(|p| p == Path::new(name))
+        })
     };
     for error in &errors {
-        if let Some((file, line)) = error.strip_prefix("patch failed: ").and_then(|e| e.rsplit_once(':')) {
+        if let Some((file, line)) = error
+            .strip_prefix("patch failed: ")
+            .and_then(|e| e.rsplit_once(':'))
+        {
             let start: Option<u32> = line.parse().ok();
             let hunk = known(file)
                 .and_then(|f| f.hunks.iter().find(|h| Some(h.old_start) == start))
                 .map(|h| (h.number, h.header.clone()));
             let reason = "the lines it expects are not there".to_owned();
-            return Refusal { file: Some(file.into()), hunk, reason };
+            return Refusal {
+                file: Some(file.into()),
+                hunk,
+                reason,
+            };
         }
         if let Some((file, why)) = error.split_once(": ").filter(|(file, _)| known(file).is_some()) {
             let reason = match why {
@@ -82,11 +104,23 @@ pub(super) fn refusal(stderr: &str, files: &[FilePatch]) -> Refusal {
                 }
                 other => other.to_owned(),
             };
-            return Refusal { file: Some(file.into()), hunk: None, reason };
+            return Refusal {
+                file: Some(file.into()),
+                hunk: None,
+                reason,
+            };
         }
     }
-    let said = errors.first().copied().or_else(|| stderr.lines().last()).unwrap_or("git gave no reason");
-    Refusal { file: None, hunk: None, reason: said.to_owned() }
+    let said = errors
+        .first()
+        .copied()
+        .or_else(|| stderr.lines().last())
+        .unwrap_or("git gave no reason");
+    Refusal {
+        file: None,
+        hunk: None,
+        reason: said.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -101,10 +135,25 @@ mod tests {
         assert_eq!(
             remarks(said),
             [
-                Remark::Offset { file: file("mm/zswap.c"), hunk: 1, lines: 3 },
-                Remark::Offset { file: file("mm/zswap.c"), hunk: 2, lines: -7 },
-                Remark::Fuzz { file: file("mm/zswap.c"), context: "1/1".into() },
-                Remark::Offset { file: file("mm/b.c"), hunk: 1, lines: 1 },
+                Remark::Offset {
+                    file: file("mm/zswap.c"),
+                    hunk: 1,
+                    lines: 3
+                },
+                Remark::Offset {
+                    file: file("mm/zswap.c"),
+                    hunk: 2,
+                    lines: -7
+                },
+                Remark::Fuzz {
+                    file: file("mm/zswap.c"),
+                    context: "1/1".into()
+                },
+                Remark::Offset {
+                    file: file("mm/b.c"),
+                    hunk: 1,
+                    lines: 1
+                },
             ]
         );
         assert_eq!(remarks("Checking patch x...\nApplied patch x cleanly.\n"), []);
@@ -115,12 +164,20 @@ mod tests {
         let text = "--- a/mm/x.c\n+++ b/mm/x.c\n@@ -3 +3 @@ f()\n-a\n+b\n@@ -90 +90 @@ g()\n-a\n+b\n";
         let files = patch::read(text.as_bytes()).unwrap();
         let check = |said: &str| refusal(said, &files);
-        let failed = check("Checking patch mm/x.c...\nerror: while searching for:\na\n\nerror: patch failed: mm/x.c:90\nerror: mm/x.c: patch does not apply\n");
+        let failed = check(
+            "Checking patch mm/x.c...\nerror: while searching for:\na\n\nerror: patch failed: mm/x.c:90\nerror: mm/x.c: patch does not apply\n",
+        );
         assert_eq!(failed.file.as_deref(), Some(Path::new("mm/x.c")));
         assert_eq!(failed.hunk, Some((2, "@@ -90 +90 @@ g()".into())));
         let missing = check("Checking patch mm/x.c...\nerror: mm/x.c: No such file or directory\n");
-        assert_eq!((missing.hunk, missing.reason.as_str()), (None, "there is no such file"));
-        assert_eq!(check("error: corrupt patch at line 6\n").reason, "corrupt patch at line 6");
+        assert_eq!(
+            (missing.hunk, missing.reason.as_str()),
+            (None, "there is no such file")
+        );
+        assert_eq!(
+            check("error: corrupt patch at line 6\n").reason,
+            "corrupt patch at line 6"
+        );
         assert_eq!(check("fatal: boom\n").reason, "fatal: boom");
     }
 }

@@ -60,20 +60,32 @@ impl Identity {
                 let path = open(path)?;
                 let hash = hash_remembered(&path, cache)?;
                 let shown = format!("{} ({})", file_name(&path), &hash[..12]);
-                Ok(Self { id: format!("tarball-{}", &hash[..32]), shown, origin: Origin::Tarball(path) })
+                Ok(Self {
+                    id: format!("tarball-{}", &hash[..32]),
+                    shown,
+                    origin: Origin::Tarball(path),
+                })
             }
             Source::Git { repo, rev } => {
                 let repo = open(repo)?;
                 let tree = git::tree_of(&repo, rev, cancel)?;
                 let shown = format!("{} at {rev} (tree {})", repo.display(), &tree[..12]);
-                Ok(Self { id: format!("git-{tree}"), shown, origin: Origin::GitTree { repo, tree } })
+                Ok(Self {
+                    id: format!("git-{tree}"),
+                    shown,
+                    origin: Origin::GitTree { repo, tree },
+                })
             }
             Source::Dir { path } => folder(path, cache, cancel),
             Source::Image { path } => {
                 let path = open(path)?;
                 let hash = hash_remembered(&path, cache)?;
                 let shown = format!("image {} ({})", file_name(&path), &hash[..12]);
-                Ok(Self { id: format!("image-{}", &hash[..32]), shown, origin: Origin::Image(path) })
+                Ok(Self {
+                    id: format!("image-{}", &hash[..32]),
+                    shown,
+                    origin: Origin::Image(path),
+                })
             }
         }
     }
@@ -90,11 +102,15 @@ impl Identity {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+    path.file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
 fn open(path: &Path) -> Result<PathBuf, SourceError> {
-    path.canonicalize().map_err(|source| SourceError::Open { path: path.to_path_buf(), source })
+    path.canonicalize().map_err(|source| SourceError::Open {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 /// Asking the package database takes milliseconds.
@@ -104,13 +120,17 @@ fn debian(package: &str, cancel: &Cancel) -> Result<Identity, SourceError> {
     // Debian Policy 5.6.1; also what makes the name safe in a path.
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
     if package.len() < 2 || !package.bytes().all(legal) || !package.as_bytes()[0].is_ascii_alphanumeric() {
-        return Err(SourceError::PackageName { package: package.to_owned() });
+        return Err(SourceError::PackageName {
+            package: package.to_owned(),
+        });
     }
     let cmd = Cmd::new("dpkg-query")
         .args(["--show", "--showformat=${db:Status-Status} ${Version}"])
         .arg(package)
         .deadline(DPKG_DEADLINE, "the package database to answer");
-    let not_installed = || SourceError::NotInstalled { package: package.to_owned() };
+    let not_installed = || SourceError::NotInstalled {
+        package: package.to_owned(),
+    };
     let done = match cancel.run(cmd) {
         Err(super::Stopped::Process(ProcessError::NotFound { .. })) => return Err(not_installed()),
         other => other?,
@@ -121,10 +141,21 @@ fn debian(package: &str, cancel: &Cancel) -> Result<Identity, SourceError> {
     };
     let tarball = PathBuf::from(format!("/usr/src/{package}.tar.xz"));
     if !tarball.is_file() {
-        return Err(SourceError::NoTarball { package: package.to_owned(), tarball });
+        return Err(SourceError::NoTarball {
+            package: package.to_owned(),
+            tarball,
+        });
     }
-    let safe: String =
-        version.chars().map(|c| if c.is_ascii_alphanumeric() || "+-.~".contains(c) { c } else { '_' }).collect();
+    let safe: String = version
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "+-.~".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     Ok(Identity {
         id: format!("debian-{package}-{safe}"),
         shown: format!("{package} {version}"),
@@ -156,7 +187,10 @@ fn folder(path: &Path, cache: &Cache, cancel: &Cancel) -> Result<Identity, Sourc
     Ok(Identity {
         id: format!("dir-{}", &hash[..32]),
         shown: format!("{} as it was ({})", dir.display(), &hash[..12]),
-        origin: Origin::Snapshot { dir, manifest: reading.manifest },
+        origin: Origin::Snapshot {
+            dir,
+            manifest: reading.manifest,
+        },
     })
 }
 
@@ -167,7 +201,10 @@ fn stats_of(cache: &Cache, path: &Path) -> PathBuf {
 
 /// Hash of a big file, read again only where it may have changed.
 fn hash_remembered(path: &Path, cache: &Cache) -> Result<String, SourceError> {
-    let (dir, name) = (path.parent().unwrap_or(Path::new("/")), PathBuf::from(file_name(path)));
+    let (dir, name) = (
+        path.parent().unwrap_or(Path::new("/")),
+        PathBuf::from(file_name(path)),
+    );
     let stats_path = stats_of(cache, path);
     let reading = manifest::read(dir, std::slice::from_ref(&name), &StatCache::load(&stats_path))?;
     if reading.hashed > 0 {

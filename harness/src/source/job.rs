@@ -44,7 +44,11 @@ impl Cancel {
     /// # Errors
     /// [`Stopped::OnRequest`] after [`Cancel::stop`].
     pub fn check(&self) -> Result<(), Stopped> {
-        if self.locked().stopped { Err(Stopped::OnRequest) } else { Ok(()) }
+        if self.locked().stopped {
+            Err(Stopped::OnRequest)
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs a child to its end, or to ours.

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// Whether a path is a Kconfig file by its name.
 pub(crate) fn is_kconfig(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"))
+    path.file_name()
+        .is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"))
 }
 
 fn kconfig_files(tree: &Path, manifest: &Manifest) -> Result<Vec<(PathBuf, String)>, ManifestError> {
     // Other architectures define the same names with other dependencies.
-    let ours = |path: &Path| !path.starts_with("arch") || path.starts_with("arch/x86") || path == Path::new("arch/Kconfig");
+    let ours = |path: &Path| {
+        !path.starts_with("arch") || path.starts_with("arch/x86") || path == Path::new("arch/Kconfig")
+    };
     let paths: Vec<&PathBuf> = manifest
         .entries
         .iter()
@@ -33,7 +36,11 @@ fn kconfig_files(tree: &Path, manifest: &Manifest) -> Result<Vec<(PathBuf, Strin
 /// Every symbol that the tree defines for x86.
 pub(crate) fn symbols(tree: &Path, manifest: &Manifest) -> Result<BTreeSet<String>, ManifestError> {
     let files = kconfig_files(tree, manifest)?;
-    Ok(files.iter().flat_map(|(_, text)| text.lines().filter_map(defined)).map(str::to_owned).collect())
+    Ok(files
+        .iter()
+        .flat_map(|(_, text)| text.lines().filter_map(defined))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The symbol that a line begins to define.
@@ -63,7 +70,10 @@ pub(crate) fn about(tree: &Path, manifest: &Manifest, symbol: &str) -> Result<Op
     let mut found: Option<About> = None;
     for (_, text) in kconfig_files(tree, manifest)? {
         for block in blocks(&text, symbol) {
-            let all = found.get_or_insert(About { depends: vec![], has_prompt: false });
+            let all = found.get_or_insert(About {
+                depends: vec![],
+                has_prompt: false,
+            });
             all.has_prompt |= block.has_prompt;
             for one in block.depends {
                 if !all.depends.contains(&one) {
@@ -85,7 +95,9 @@ fn blocks(text: &str, symbol: &str) -> Vec<About> {
     for line in logical_lines(text) {
         let indent = line.len() - line.trim_start().len();
         let words: Vec<&str> = line.split_whitespace().collect();
-        let Some(first) = words.first().copied() else { continue };
+        let Some(first) = words.first().copied() else {
+            continue;
+        };
         if help_indent.is_some_and(|help| indent >= help) {
             continue;
         }
@@ -95,7 +107,10 @@ fn blocks(text: &str, symbol: &str) -> Vec<About> {
             "help" | "---help---" => help_indent = Some(indent + 1),
             "config" | "menuconfig" => {
                 inside = if words.get(1) == Some(&symbol) {
-                    found.push(About { depends: around.concat(), has_prompt: false });
+                    found.push(About {
+                        depends: around.concat(),
+                        has_prompt: false,
+                    });
                     Place::Symbol
                 } else {
                     Place::Nowhere
@@ -114,8 +129,16 @@ fn blocks(text: &str, symbol: &str) -> Vec<About> {
             "depends" => {
                 let condition = words.get(2..).unwrap_or_default().join(" ");
                 match inside {
-                    Place::Symbol => found.iter_mut().next_back().into_iter().for_each(|f| f.depends.push(condition.clone())),
-                    Place::Around => around.iter_mut().next_back().into_iter().for_each(|a| a.push(condition.clone())),
+                    Place::Symbol => found
+                        .iter_mut()
+                        .next_back()
+                        .into_iter()
+                        .for_each(|f| f.depends.push(condition.clone())),
+                    Place::Around => around
+                        .iter_mut()
+                        .next_back()
+                        .into_iter()
+                        .for_each(|a| a.push(condition.clone())),
                     Place::Nowhere => {}
                 }
             }
@@ -123,7 +146,11 @@ fn blocks(text: &str, symbol: &str) -> Vec<About> {
                 if inside == Place::Symbol =>
             {
                 let prompt = !first.starts_with("def_") && words.len() > 1;
-                found.iter_mut().next_back().into_iter().for_each(|f| f.has_prompt |= prompt);
+                found
+                    .iter_mut()
+                    .next_back()
+                    .into_iter()
+                    .for_each(|f| f.has_prompt |= prompt);
             }
             _ => {}
         }
@@ -147,7 +174,9 @@ fn logical_lines(text: &str) -> Vec<String> {
     let mut open = false;
     for line in text.lines() {
         let line = line.replace('\t', "        ");
-        let (line, goes_on) = line.strip_suffix('\\').map_or((line.as_str(), false), |l| (l, true));
+        let (line, goes_on) = line
+            .strip_suffix('\\')
+            .map_or((line.as_str(), false), |l| (l, true));
         if line.trim_start().starts_with('#') && !open {
             continue;
         }
@@ -170,7 +199,10 @@ mod tests {
     fn dependencies_are_those_of_the_symbol_and_of_what_is_around_it() {
         let check = |symbol: &str| blocks(TEXT, symbol).pop();
         let about = |depends: &[&str], has_prompt| {
-            Some(About { depends: depends.iter().map(|d| (*d).to_owned()).collect(), has_prompt })
+            Some(About {
+                depends: depends.iter().map(|d| (*d).to_owned()).collect(),
+                has_prompt,
+            })
         };
         assert_eq!(check("SWAP"), about(&["MMU"], true));
         assert_eq!(check("ZSWAP"), about(&["MMU", "SWAP", "CRYPTO && ZPOOL"], true));

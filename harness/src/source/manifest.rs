@@ -134,7 +134,10 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError::Read`], and [`ManifestError::Damaged`] where it does not match its own hash.
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
-        let bytes = std::fs::read(path).map_err(|source| ManifestError::Read { path: path.into(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| ManifestError::Read {
+            path: path.into(),
+            source,
+        })?;
         let damaged = || ManifestError::Damaged { path: path.into() };
         let mut rest = open(&bytes, MAGIC).ok_or_else(damaged)?;
         let mut entries = BTreeMap::new();
@@ -171,8 +174,14 @@ impl Stamp {
     fn of(meta: &std::fs::Metadata) -> Self {
         Self {
             size: meta.size(),
-            mtime_ns: meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec()),
-            ctime_ns: meta.ctime().wrapping_mul(1_000_000_000).wrapping_add(meta.ctime_nsec()),
+            mtime_ns: meta
+                .mtime()
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(meta.mtime_nsec()),
+            ctime_ns: meta
+                .ctime()
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(meta.ctime_nsec()),
             inode: meta.ino(),
             mode: meta.mode(),
         }
@@ -211,7 +220,9 @@ impl StatCache {
             }
             Some(known)
         };
-        Self { known: parse().unwrap_or_default() }
+        Self {
+            known: parse().unwrap_or_default(),
+        }
     }
 
     /// Stores it.
@@ -253,12 +264,19 @@ pub fn read(root: &Path, paths: &[PathBuf], known: &StatCache) -> Result<Reading
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
     let found = on_all_cores(paths, |path| look(root, path, known));
-    let mut reading = Reading { manifest: Manifest::default(), stats: StatCache::default(), hashed: 0 };
+    let mut reading = Reading {
+        manifest: Manifest::default(),
+        stats: StatCache::default(),
+        hashed: 0,
+    };
     for (path, one) in paths.iter().zip(found) {
         let Some(seen) = one? else { continue };
         reading.hashed += usize::from(seen.hashed);
         if seen.stamp.mtime_ns.max(seen.stamp.ctime_ns) < start_ns - RACY_NS {
-            reading.stats.known.insert(path.clone(), (seen.stamp, seen.entry.hash));
+            reading
+                .stats
+                .known
+                .insert(path.clone(), (seen.stamp, seen.entry.hash));
         }
         reading.manifest.entries.insert(path.clone(), seen.entry);
     }
@@ -273,16 +291,25 @@ struct Seen {
 
 fn look(root: &Path, path: &Path, known: &StatCache) -> Result<Option<Seen>, ManifestError> {
     let full = root.join(path);
-    let failed = |source| ManifestError::Read { path: full.clone(), source };
+    let failed = |source| ManifestError::Read {
+        path: full.clone(),
+        source,
+    };
     let meta = match std::fs::symlink_metadata(&full) {
         Ok(meta) => meta,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(e) => return Err(failed(e)),
     };
     let kind = if meta.is_symlink() {
         Kind::Link
     } else if meta.is_file() {
-        if meta.mode() & 0o100 == 0 { Kind::File } else { Kind::Executable }
+        if meta.mode() & 0o100 == 0 {
+            Kind::File
+        } else {
+            Kind::Executable
+        }
     } else if meta.is_dir() {
         return Ok(None);
     } else {
@@ -292,14 +319,25 @@ fn look(root: &Path, path: &Path, known: &StatCache) -> Result<Option<Seen>, Man
     if let Some((then, hash)) = known.known.get(path)
         && *then == stamp
     {
-        return Ok(Some(Seen { entry: Entry { kind, hash: *hash }, stamp, hashed: false }));
+        return Ok(Some(Seen {
+            entry: Entry { kind, hash: *hash },
+            stamp,
+            hashed: false,
+        }));
     }
     let hash = if kind == Kind::Link {
         blake3::hash(std::fs::read_link(&full).map_err(failed)?.as_os_str().as_bytes())
     } else {
         hash_file(&full).map_err(failed)?
     };
-    Ok(Some(Seen { entry: Entry { kind, hash: *hash.as_bytes() }, stamp, hashed: true }))
+    Ok(Some(Seen {
+        entry: Entry {
+            kind,
+            hash: *hash.as_bytes(),
+        },
+        stamp,
+        hashed: true,
+    }))
 }
 
 /// BLAKE3 of a file's content, in constant memory.
@@ -342,7 +380,10 @@ pub(crate) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
             .chunks(share)
             .map(|chunk| scope.spawn(|| chunk.iter().map(&work).collect::<Vec<R>>()))
             .collect();
-        shares.into_iter().flat_map(|s| s.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+        shares
+            .into_iter()
+            .flat_map(|s| s.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
+            .collect()
     })
 }
 
@@ -377,86 +418,4 @@ fn open<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("mm")).unwrap();
-        std::fs::write(dir.path().join("mm/a.c"), "a").unwrap();
-        std::fs::write(dir.path().join("mm/b.c"), "b").unwrap();
-        std::os::unix::fs::symlink("a.c", dir.path().join("mm/l")).unwrap();
-        dir
-    }
-
-    fn reading(dir: &Path, known: &StatCache) -> Reading {
-        read(dir, &list(dir).unwrap(), known).unwrap()
-    }
-
-    #[test]
-    fn difference_names_only_what_changed() {
-        let dir = tree();
-        let before = reading(dir.path(), &StatCache::default()).manifest;
-        std::fs::write(dir.path().join("mm/a.c"), "A").unwrap();
-        std::fs::remove_file(dir.path().join("mm/b.c")).unwrap();
-        std::fs::remove_file(dir.path().join("mm/l")).unwrap();
-        std::fs::write(dir.path().join("mm/l"), "a.c").unwrap();
-        let after = reading(dir.path(), &StatCache::default()).manifest;
-        assert_eq!(
-            before.difference(&after),
-            Difference {
-                removed: vec!["mm/b.c".into(), "mm/l".into()],
-                written: vec!["mm/a.c".into(), "mm/l".into()]
-            }
-        );
-        assert_ne!(before.id(), after.id());
-        assert_eq!(after.difference(&after), Difference::default());
-    }
-
-    #[test]
-    fn stored_manifest_comes_back_and_damage_is_told() {
-        let dir = tree();
-        let manifest = reading(dir.path(), &StatCache::default()).manifest;
-        let file = dir.path().join("manifest");
-        manifest.save(&file).unwrap();
-        assert_eq!(Manifest::load(&file).unwrap(), manifest);
-        let mut bytes = std::fs::read(&file).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(&file, bytes).unwrap();
-        assert!(matches!(Manifest::load(&file), Err(ManifestError::Damaged { .. })));
-    }
-
-    #[test]
-    fn only_files_that_may_have_changed_are_read_again() {
-        let dir = tree();
-        let old = SystemTime::now() - std::time::Duration::from_secs(60);
-        let first = reading(dir.path(), &StatCache::default());
-        assert_eq!(first.hashed, 3);
-        assert!(first.stats.known.is_empty(), "just written: their times cannot be trusted yet");
-        // What a scan a minute later would have remembered.
-        let mut stats = StatCache::default();
-        for (path, entry) in &first.manifest.entries {
-            let meta = std::fs::symlink_metadata(dir.path().join(path)).unwrap();
-            stats.known.insert(path.clone(), (Stamp::of(&meta), entry.hash));
-        }
-        let file = dir.path().join("stats");
-        stats.save(&file).unwrap();
-        let stats = StatCache::load(&file);
-        std::fs::remove_file(&file).unwrap();
-        assert_eq!(reading(dir.path(), &stats).hashed, 0);
-        // Same size, and a modification time that is older than before: still noticed.
-        std::fs::write(dir.path().join("mm/a.c"), "Z").unwrap();
-        std::fs::File::open(dir.path().join("mm/a.c")).unwrap().set_modified(old).unwrap();
-        let again = reading(dir.path(), &stats);
-        assert_eq!(again.hashed, 1);
-        assert_ne!(again.manifest, first.manifest);
-    }
-
-    #[test]
-    fn a_pipe_in_a_tree_is_refused() {
-        let dir = tree();
-        nix::unistd::mkfifo(&dir.path().join("p"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let paths = list(dir.path()).unwrap();
-        assert!(matches!(read(dir.path(), &paths, &StatCache::default()), Err(ManifestError::Special { .. })));
-    }
-}
+mod tests;

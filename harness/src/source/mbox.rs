@@ -12,17 +12,26 @@ use mailparse::MailHeaderMap as _;
 /// Whether a file looks like mail rather than like a bare patch.
 pub(super) fn is_mail(bytes: &[u8]) -> bool {
     bytes.starts_with(b"From ")
-        || ["From: ", "Return-Path: ", "Received: ", "Subject: ", "Message-ID: ", "Message-Id: "]
-            .iter()
-            .any(|h| bytes.starts_with(h.as_bytes()))
+        || [
+            "From: ",
+            "Return-Path: ",
+            "Received: ",
+            "Subject: ",
+            "Message-ID: ",
+            "Message-Id: ",
+        ]
+        .iter()
+        .any(|h| bytes.starts_with(h.as_bytes()))
 }
 
 /// Reads the patches of an mbox, in their order.
 pub(super) fn patches(bytes: &[u8]) -> Result<Vec<Patch>, SeriesProblem> {
     let mut found: Vec<(Option<(u32, u32)>, Patch)> = Vec::new();
     for (index, raw) in split(bytes).iter().enumerate() {
-        let mail = mailparse::parse_mail(raw)
-            .map_err(|e| SeriesProblem::Mail { number: index + 1, why: e.to_string() })?;
+        let mail = mailparse::parse_mail(raw).map_err(|e| SeriesProblem::Mail {
+            number: index + 1,
+            why: e.to_string(),
+        })?;
         let subject = mail.headers.get_first_value("Subject").unwrap_or_default();
         let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
         let place = count_of(&subject);
@@ -32,7 +41,15 @@ pub(super) fn patches(bytes: &[u8]) -> Result<Vec<Patch>, SeriesProblem> {
         }
         let Some(body) = patch_of(&mail) else { continue };
         let title = title_of(&subject);
-        found.push((place, Patch { name: format!("{:04}-{}.patch", found.len() + 1, slug(&title)), subject: title, bytes: body, notes: vec![] }));
+        found.push((
+            place,
+            Patch {
+                name: format!("{:04}-{}.patch", found.len() + 1, slug(&title)),
+                subject: title,
+                bytes: body,
+                notes: vec![],
+            },
+        ));
     }
     in_order(found)
 }
@@ -42,17 +59,37 @@ fn in_order(mut found: Vec<(Option<(u32, u32)>, Patch)>) -> Result<Vec<Patch>, S
         return Ok(found.into_iter().map(|(_, patch)| patch).collect());
     };
     for wanted in 1..=total {
-        match found.iter().filter(|(place, _)| *place == Some((wanted, total))).count() {
+        match found
+            .iter()
+            .filter(|(place, _)| *place == Some((wanted, total)))
+            .count()
+        {
             1 => {}
-            0 => return Err(SeriesProblem::Missing { number: wanted, total }),
-            _ => return Err(SeriesProblem::Twice { number: wanted, total }),
+            0 => {
+                return Err(SeriesProblem::Missing {
+                    number: wanted,
+                    total,
+                });
+            }
+            _ => {
+                return Err(SeriesProblem::Twice {
+                    number: wanted,
+                    total,
+                });
+            }
         }
         if u32::try_from(found.len()).is_ok_and(|have| wanted > have) {
-            return Err(SeriesProblem::Missing { number: wanted, total });
+            return Err(SeriesProblem::Missing {
+                number: wanted,
+                total,
+            });
         }
     }
     if let Some((_, stray)) = found.iter().find(|(place, _)| place.is_none_or(|p| p.1 != total)) {
-        return Err(SeriesProblem::Stray { subject: stray.subject.clone(), total });
+        return Err(SeriesProblem::Stray {
+            subject: stray.subject.clone(),
+            total,
+        });
     }
     found.sort_by_key(|(place, _)| *place);
     let renumber = |(index, (_, mut patch)): (usize, (_, Patch))| {
@@ -84,11 +121,19 @@ fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// `From <who> <date>`: a date ends in a year, with which a sentence seldom does.
 fn is_separator(line: &[u8]) -> bool {
-    let Some(rest) = line.strip_prefix(b"From ") else { return false };
-    let words: Vec<&[u8]> = rest.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).collect();
+    let Some(rest) = line.strip_prefix(b"From ") else {
+        return false;
+    };
+    let words: Vec<&[u8]> = rest
+        .split(u8::is_ascii_whitespace)
+        .filter(|w| !w.is_empty())
+        .collect();
     words.len() >= 5
         && words.iter().any(|w| w.contains(&b':'))
-        && words.iter().skip(2).any(|w| w.len() == 4 && w.iter().all(u8::is_ascii_digit))
+        && words
+            .iter()
+            .skip(2)
+            .any(|w| w.len() == 4 && w.iter().all(u8::is_ascii_digit))
 }
 
 /// `[PATCH v2 3/7] …` → (3, 7).
@@ -110,7 +155,11 @@ fn tags(subject: &str) -> impl Iterator<Item = &str> {
 
 fn title_of(subject: &str) -> String {
     let mut rest = subject;
-    while let Some((_, after)) = rest.trim_start().strip_prefix('[').and_then(|r| r.split_once(']')) {
+    while let Some((_, after)) = rest
+        .trim_start()
+        .strip_prefix('[')
+        .and_then(|r| r.split_once(']'))
+    {
         rest = after;
     }
     rest.trim().to_owned()
@@ -119,7 +168,10 @@ fn title_of(subject: &str) -> String {
 fn slug(title: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let text: String = title.chars().map(safe).take(52).collect();
-    text.split('-').filter(|w| !w.is_empty()).collect::<Vec<_>>().join("-")
+    text.split('-')
+        .filter(|w| !w.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
 }
 
 /// The part of a mail that holds a patch, decoded from its transfer encoding and nothing else: a
@@ -175,7 +227,11 @@ mod tests {
     }
 
     fn subjects(mbox: &str) -> Vec<String> {
-        patches(mbox.as_bytes()).unwrap().into_iter().map(|p| p.subject).collect()
+        patches(mbox.as_bytes())
+            .unwrap()
+            .into_iter()
+            .map(|p| p.subject)
+            .collect()
     }
 
     #[test]
@@ -197,18 +253,36 @@ mod tests {
             let mbox: String = subjects.iter().map(|s| mail(s, DIFF)).collect();
             patches(mbox.as_bytes()).unwrap_err()
         };
-        assert_eq!(check(&["[PATCH 1/3] a", "[PATCH 3/3] c"]), SeriesProblem::Missing { number: 2, total: 3 });
-        assert_eq!(check(&["[PATCH 1/1] a", "[PATCH v2 1/1] a"]), SeriesProblem::Twice { number: 1, total: 1 });
-        assert!(matches!(check(&["[PATCH 1/4294967295] a"]), SeriesProblem::Missing { number: 2, .. }));
-        assert!(matches!(check(&["[PATCH 1/1] a", "[PATCH] b"]), SeriesProblem::Stray { .. }));
+        assert_eq!(
+            check(&["[PATCH 1/3] a", "[PATCH 3/3] c"]),
+            SeriesProblem::Missing { number: 2, total: 3 }
+        );
+        assert_eq!(
+            check(&["[PATCH 1/1] a", "[PATCH v2 1/1] a"]),
+            SeriesProblem::Twice { number: 1, total: 1 }
+        );
+        assert!(matches!(
+            check(&["[PATCH 1/4294967295] a"]),
+            SeriesProblem::Missing { number: 2, .. }
+        ));
+        assert!(matches!(
+            check(&["[PATCH 1/1] a", "[PATCH] b"]),
+            SeriesProblem::Stray { .. }
+        ));
     }
 
     #[test]
     fn transfer_encodings_and_escapes_are_undone() {
-        let escaped = mail("[PATCH] mm: x", &format!(">From here on\n>>From there\n\nFrom now on it works\n{DIFF}"));
+        let escaped = mail(
+            "[PATCH] mm: x",
+            &format!(">From here on\n>>From there\n\nFrom now on it works\n{DIFF}"),
+        );
         let found = patches(escaped.as_bytes()).unwrap();
         let body = String::from_utf8_lossy(&found[0].bytes).into_owned();
-        assert!(body.starts_with("From here on\n>From there\n\nFrom now on it works\n--- a/x"), "{body}");
+        assert!(
+            body.starts_with("From here on\n>From there\n\nFrom now on it works\n--- a/x"),
+            "{body}"
+        );
         let quoted = "From 1 Mon Sep 17 00:00:00 2001\nSubject: =?utf-8?q?=5BPATCH=5D_mm=3A_=C3=A4?=\nContent-Transfer-Encoding: quoted-printable\n\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a=3D1\n+b=\n=3D2\n";
         let found = patches(quoted.as_bytes()).unwrap();
         assert_eq!(found[0].subject, "mm: ä");
@@ -220,7 +294,9 @@ mod tests {
 
     #[test]
     fn a_patch_is_found_in_an_attachment() {
-        let text = format!("From: a@b\nSubject: [PATCH] m\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/plain\n\nhello\n--B\nContent-Type: text/x-patch\n\n{DIFF}--B--\n");
+        let text = format!(
+            "From: a@b\nSubject: [PATCH] m\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/plain\n\nhello\n--B\nContent-Type: text/x-patch\n\n{DIFF}--B--\n"
+        );
         assert!(patches(text.as_bytes()).unwrap()[0].bytes.starts_with(b"--- a/x"));
     }
 

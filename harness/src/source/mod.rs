@@ -10,6 +10,7 @@
 
 pub mod apply;
 pub mod cache;
+mod delta;
 mod git;
 mod gitout;
 mod identity;
@@ -22,8 +23,10 @@ pub(crate) mod room;
 mod series;
 pub(crate) mod tree;
 
-pub use apply::{Apply, ApplyError, ApplyFailure, Delta, InPatch, Inexact, Note, Racepoints};
+pub use crate::host::Mode;
+pub use apply::{Apply, ApplyError};
 pub use cache::{Cache, CacheError, DEFAULT_LIMIT_BYTES, Listed, Shelf};
+pub use delta::{ApplyFailure, Delta, InPatch, Inexact, Note, Racepoints};
 pub use identity::{Identity, Origin};
 pub use job::{Cancel, Stopped};
 pub use series::{Patch, Series, SeriesError, SeriesKind, SeriesProblem, in_order};
@@ -129,7 +132,9 @@ pub enum SourceError {
     },
     /// No kernel tree.
     #[error("this is not a kernel tree: {path}", path = .path.display())]
-    #[diagnostic(help("a kernel tree has Makefile and Kconfig at its top; an image cannot be patched or built"))]
+    #[diagnostic(help(
+        "a kernel tree has Makefile and Kconfig at its top; an image cannot be patched or built"
+    ))]
     NotATree {
         /// What is missing or is something else.
         path: PathBuf,

@@ -36,7 +36,11 @@ enum How {
 
 impl Room {
     pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, binds: Vec::new(), cwd: "/".into() }
+        Self {
+            mode,
+            binds: Vec::new(),
+            cwd: "/".into(),
+        }
     }
 
     pub(crate) fn ro(self, host: &Path, shown: impl Into<PathBuf>) -> Self {
@@ -54,7 +58,11 @@ impl Room {
     }
 
     fn bind(mut self, host: &Path, shown: PathBuf, how: How) -> Self {
-        self.binds.push(Bind { host: host.to_path_buf(), shown, how });
+        self.binds.push(Bind {
+            host: host.to_path_buf(),
+            shown,
+            how,
+        });
         self
     }
 
@@ -71,10 +79,18 @@ impl Room {
         }
         let by = |b: &Bind| {
             host.strip_prefix(&b.host).ok().map(|rest| {
-                if rest.as_os_str().is_empty() { b.shown.clone() } else { b.shown.join(rest) }
+                if rest.as_os_str().is_empty() {
+                    b.shown.clone()
+                } else {
+                    b.shown.join(rest)
+                }
             })
         };
-        self.binds.iter().rev().find_map(by).unwrap_or_else(|| host.to_path_buf())
+        self.binds
+            .iter()
+            .rev()
+            .find_map(by)
+            .unwrap_or_else(|| host.to_path_buf())
     }
 
     pub(crate) fn wrap(&self, cmd: Cmd) -> Cmd {
@@ -82,13 +98,15 @@ impl Room {
         if self.mode == Mode::Off {
             return cmd;
         }
-        let sandbox = self.binds.iter().fold(Sandbox::new(self.mode).limits(limits()), |sandbox, bind| {
-            match &bind.how {
-                How::ReadOnly => sandbox.ro(&bind.host, &bind.shown),
-                How::Writable => sandbox.rw(&bind.host, &bind.shown),
-                How::Overlay { upper, work } => sandbox.overlay(&bind.host, upper, work, &bind.shown),
-            }
-        });
+        let sandbox =
+            self.binds.iter().fold(
+                Sandbox::new(self.mode).limits(limits()),
+                |sandbox, bind| match &bind.how {
+                    How::ReadOnly => sandbox.ro(&bind.host, &bind.shown),
+                    How::Writable => sandbox.rw(&bind.host, &bind.shown),
+                    How::Overlay { upper, work } => sandbox.overlay(&bind.host, upper, work, &bind.shown),
+                },
+            );
         sandbox.wrap(cmd)
     }
 }

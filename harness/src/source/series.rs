@@ -3,10 +3,12 @@
 //! Its identity is the hash of its patches in order (and of its kind, which decides what a patch that does
 //! not fit means), not its name: a renamed series is the same kernel.
 //!
-//! Not here: applying, and whether a matrix may use it on a source (`spec` reads all of `series.yaml`).
+//! Not here: applying, and what `series.yaml` may say (that is `spec`).
 
 use super::mbox;
+use crate::spec::series as spec;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -87,8 +89,8 @@ pub enum SeriesProblem {
     #[error("there is no series.yaml in it")]
     #[diagnostic(help("a series folder holds series.yaml (title, kind) and 0001-….patch, 0002-….patch, …"))]
     NoDescription,
-    /// `series.yaml` does not parse.
-    #[error("series.yaml: {0}")]
+    /// What is wrong with `series.yaml`, as `spec` tells it.
+    #[error("{0}")]
     Description(String),
     /// No patch in it.
     #[error("there is no patch in it")]
@@ -136,12 +138,15 @@ pub enum SeriesProblem {
 /// Most bytes of a whole series.
 pub const MAX_SERIES_BYTES: u64 = 256 << 20;
 
-/// What this module needs of `series.yaml`.
-#[derive(Deserialize)]
-struct Description {
-    #[serde(default)]
-    title: String,
-    kind: SeriesKind,
+impl From<spec::Kind> for SeriesKind {
+    fn from(kind: spec::Kind) -> Self {
+        match kind {
+            spec::Kind::Defect => Self::Defect,
+            spec::Kind::Racepoint => Self::Racepoint,
+            spec::Kind::Fix => Self::Fix,
+            spec::Kind::Carry => Self::Carry,
+        }
+    }
 }
 
 impl Series {
@@ -150,8 +155,16 @@ impl Series {
     /// # Errors
     /// [`SeriesError`].
     pub fn load(path: &Path) -> Result<Self, SeriesError> {
-        let named = |problem| SeriesError { path: path.to_path_buf(), problem };
-        let series = if path.is_dir() { from_folder(path) } else { from_file(path) }.map_err(named)?;
+        let named = |problem| SeriesError {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let series = if path.is_dir() {
+            from_folder(path)
+        } else {
+            from_file(path)
+        }
+        .map_err(named)?;
         if series.patches.is_empty() {
             return Err(named(SeriesProblem::NoPatch));
         }
@@ -162,7 +175,11 @@ impl Series {
     #[must_use]
     pub fn id(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(if self.kind == SeriesKind::Racepoint { b"racepoint" } else { b"series" });
+        hasher.update(if self.kind == SeriesKind::Racepoint {
+            b"racepoint"
+        } else {
+            b"series"
+        });
         for patch in &self.patches {
             hasher.update(&(patch.bytes.len() as u64).to_le_bytes());
             hasher.update(&patch.bytes);
@@ -183,9 +200,16 @@ pub fn in_order(series: &[Series]) -> Vec<&Series> {
 }
 
 fn read(path: &Path, left: &mut u64) -> Result<Vec<u8>, SeriesProblem> {
-    let failed = |e: std::io::Error| SeriesProblem::Read { path: path.to_path_buf(), why: e.to_string() };
+    let failed = |e: std::io::Error| SeriesProblem::Read {
+        path: path.to_path_buf(),
+        why: e.to_string(),
+    };
     let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(*left + 1).read_to_end(&mut bytes).map_err(failed)?;
+    std::fs::File::open(path)
+        .map_err(failed)?
+        .take(*left + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     *left = left.checked_sub(bytes.len() as u64).ok_or(SeriesProblem::Huge)?;
     Ok(bytes)
 }
@@ -197,10 +221,12 @@ fn from_folder(dir: &Path) -> Result<Series, SeriesProblem> {
     }
     let mut left = MAX_SERIES_BYTES;
     let text = read(&yaml, &mut left)?;
-    let about: Description =
-        serde_yaml::from_slice(&text).map_err(|e| SeriesProblem::Description(e.to_string()))?;
-    let failed = |e: std::io::Error| SeriesProblem::Read { path: dir.to_path_buf(), why: e.to_string() };
-    let mut names = Vec::new();
+    let about = spec::parse(&yaml, &text).map_err(|e| SeriesProblem::Description(e.render_plain()))?;
+    let failed = |e: std::io::Error| SeriesProblem::Read {
+        path: dir.to_path_buf(),
+        why: e.to_string(),
+    };
+    let mut names: Vec<OsString> = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         if name.to_string_lossy().ends_with(".patch") {
@@ -208,100 +234,93 @@ fn from_folder(dir: &Path) -> Result<Series, SeriesProblem> {
         }
     }
     names.sort();
+    if let Some(listed) = about.patches {
+        names = listed.into_iter().map(OsString::from).collect();
+    }
     let mut patches = Vec::new();
     for name in names {
         let bytes = read(&dir.join(&name), &mut left)?;
         let name = name.to_string_lossy().into_owned();
         let subject = subject_of(&bytes);
-        patches.push(unix_lines(Patch { name, subject, bytes, notes: vec![] }));
+        patches.push(unix_lines(Patch {
+            name,
+            subject,
+            bytes,
+            notes: vec![],
+        }));
     }
-    let name = dir.file_name().map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
-    Ok(Series { name, kind: about.kind, title: about.title, patches })
+    let name = dir
+        .file_name()
+        .map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
+    Ok(Series {
+        name,
+        kind: about.kind.into(),
+        title: about.title,
+        patches,
+    })
 }
 
 fn from_file(path: &Path) -> Result<Series, SeriesProblem> {
     let bytes = read(path, &mut MAX_SERIES_BYTES.clone())?;
-    let file_name = path.file_name().map_or_else(|| "patch".into(), |n| n.to_string_lossy().into_owned());
+    let file_name = path
+        .file_name()
+        .map_or_else(|| "patch".into(), |n| n.to_string_lossy().into_owned());
     let patches = if mbox::is_mail(&bytes) {
         mbox::patches(&bytes)?
     } else {
-        vec![Patch { name: file_name, subject: subject_of(&bytes), bytes, notes: vec![] }]
+        vec![Patch {
+            name: file_name,
+            subject: subject_of(&bytes),
+            bytes,
+            notes: vec![],
+        }]
     };
     let patches: Vec<Patch> = patches.into_iter().map(unix_lines).collect();
-    let name = path.file_stem().map_or_else(|| "patch".into(), |n| n.to_string_lossy().into_owned());
+    let name = path
+        .file_stem()
+        .map_or_else(|| "patch".into(), |n| n.to_string_lossy().into_owned());
     let title = patches.first().map(|p| p.subject.clone()).unwrap_or_default();
-    Ok(Series { name, kind: SeriesKind::Carry, title, patches })
+    Ok(Series {
+        name,
+        kind: SeriesKind::Carry,
+        title,
+        patches,
+    })
 }
 
 fn subject_of(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
-    let line = text.lines().find_map(|l| l.strip_prefix("Subject: ")).unwrap_or_default();
-    line.rsplit_once("] ").map_or(line, |(_, title)| title).trim().to_owned()
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix("Subject: "))
+        .unwrap_or_default();
+    line.rsplit_once("] ")
+        .map_or(line, |(_, title)| title)
+        .trim()
+        .to_owned()
 }
 
 /// Undoes what mail programs do to whole patches. Where only some lines end in CRLF, the file that is
 /// changed has such lines, and they are left as they are.
 fn unix_lines(mut patch: Patch) -> Patch {
-    let mut lines = patch.bytes.split_inclusive(|b| *b == b'\n').filter(|l| l.ends_with(b"\n")).peekable();
+    let mut lines = patch
+        .bytes
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|l| l.ends_with(b"\n"))
+        .peekable();
     if lines.peek().is_some() && lines.all(|l| l.ends_with(b"\r\n")) {
         let text = std::mem::take(&mut patch.bytes);
-        let kept = text.iter().enumerate().filter(|(i, b)| !(**b == b'\r' && text.get(i + 1) == Some(&b'\n')));
+        let kept = text
+            .iter()
+            .enumerate()
+            .filter(|(i, b)| !(**b == b'\r' && text.get(i + 1) == Some(&b'\n')));
         patch.bytes = kept.map(|(_, b)| *b).collect();
-        patch.notes.push("its line endings were CRLF throughout and have been made LF".to_owned());
+        patch
+            .notes
+            .push("its line endings were CRLF throughout and have been made LF".to_owned());
     }
     patch
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DIFF: &str = "Subject: [PATCH] mm: x\n\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
-
-    #[test]
-    fn folder_is_read_in_order_and_identified_by_content() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("points");
-        std::fs::create_dir(&folder).unwrap();
-        assert_eq!(Series::load(&folder).unwrap_err().problem, SeriesProblem::NoDescription);
-        std::fs::write(folder.join("series.yaml"), "title: t\nkind: racepoint\nlinks: []\n").unwrap();
-        assert_eq!(Series::load(&folder).unwrap_err().problem, SeriesProblem::NoPatch);
-        std::fs::write(folder.join("0002-site-zswap_writeback.patch"), DIFF).unwrap();
-        std::fs::write(folder.join("0001-infra.patch"), DIFF.replace("+b", "+c")).unwrap();
-        std::fs::write(folder.join("notes.txt"), "no patch").unwrap();
-        let series = Series::load(&folder).unwrap();
-        assert_eq!((series.name.as_str(), series.kind), ("points", SeriesKind::Racepoint));
-        assert_eq!(series.patches.iter().map(Patch::site).collect::<Vec<_>>(), ["0001-infra", "zswap_writeback"]);
-        assert_eq!(series.patches[0].subject, "mm: x");
-        let id = series.id();
-        let mut other = series.clone();
-        other.name = "renamed".into();
-        assert_eq!(other.id(), id);
-        other.patches.reverse();
-        assert_ne!(other.id(), id);
-        std::fs::write(folder.join("series.yaml"), "kind: nonsense\n").unwrap();
-        assert!(matches!(Series::load(&folder).unwrap_err().problem, SeriesProblem::Description(_)));
-    }
-
-    #[test]
-    fn racepoints_go_last_whatever_was_asked() {
-        let make = |name: &str, kind| Series { name: name.into(), kind, title: String::new(), patches: vec![] };
-        let asked =
-            [make("r", SeriesKind::Racepoint), make("b", SeriesKind::Defect), make("a", SeriesKind::Carry)];
-        assert_eq!(in_order(&asked).iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["b", "a", "r"]);
-    }
-
-    #[test]
-    fn crlf_throughout_is_undone_and_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("x.diff");
-        std::fs::write(&file, DIFF.replace('\n', "\r\n").strip_prefix("Subject: [PATCH] mm: x").unwrap()).unwrap();
-        let series = Series::load(&file).unwrap();
-        assert!(!series.patches[0].bytes.contains(&b'\r') && series.patches[0].notes.len() == 1);
-        let mixed = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\r\n+b\r\n";
-        std::fs::write(&file, mixed).unwrap();
-        assert_eq!(Series::load(&file).unwrap().patches[0].bytes, mixed.as_bytes());
-        std::fs::write(&file, "").unwrap();
-        assert_eq!(Series::load(&file).unwrap().patches[0].bytes, b"");
-    }
-}
+mod tests;

@@ -42,12 +42,7 @@ impl Pristine {
     ///
     /// # Errors
     /// [`SourceError`].
-    pub fn of(
-        identity: &Identity,
-        cache: &Cache,
-        mode: Mode,
-        cancel: &Cancel,
-    ) -> Result<Self, SourceError> {
+    pub fn of(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Result<Self, SourceError> {
         let id = identity.id.as_str();
         loop {
             cancel.check()?;
@@ -98,8 +93,11 @@ fn make(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Resu
     check(&tree, &manifest)?;
     let symbols = super::kconfig::symbols(&tree, &manifest)?;
     let path = made.join("symbols");
-    std::fs::write(&path, symbols.into_iter().collect::<Vec<_>>().join("\n")).map_err(failed("write", &path))?;
-    manifest.save(&made.join("manifest")).map_err(failed("write", &made.join("manifest")))?;
+    std::fs::write(&path, symbols.into_iter().collect::<Vec<_>>().join("\n"))
+        .map_err(failed("write", &path))?;
+    manifest
+        .save(&made.join("manifest"))
+        .map_err(failed("write", &made.join("manifest")))?;
     cache.publish(Shelf::Sources, &identity.id, &made)?;
     if let Origin::Snapshot { dir, .. } = &identity.origin {
         let last = last_snapshot(cache, dir);
@@ -122,7 +120,10 @@ fn check(tree: &Path, manifest: &Manifest) -> Result<(), SourceError> {
     for (path, _) in manifest.entries.iter().filter(|(_, e)| e.kind == Kind::Link) {
         let target = std::fs::read_link(tree.join(path)).map_err(failed("read", path))?;
         if !patch::link_stays_inside(path, &target) {
-            return Err(SourceError::LinkEscapes { path: path.clone(), target });
+            return Err(SourceError::LinkEscapes {
+                path: path.clone(),
+                target,
+            });
         }
     }
     Ok(())
@@ -138,20 +139,36 @@ fn unpack(
     let raw = scratch.path().join("raw");
     std::fs::create_dir(&raw).map_err(failed("create", &raw))?;
     let tarball = tarball.canonicalize().map_err(failed("open", tarball))?;
-    let room = Room::new(mode).ro(&tarball, "/tarball").rw(&raw, "/raw").cwd(&raw);
+    let room = Room::new(mode)
+        .ro(&tarball, "/tarball")
+        .rw(&raw, "/raw")
+        .cwd(&raw);
     // Times of now: a build that is made later is newer, whatever the archive says.
     let cmd = Cmd::new("tar")
-        .args(["--extract", "--touch", "--no-same-owner", "--no-same-permissions", "--delay-directory-restore"])
+        .args([
+            "--extract",
+            "--touch",
+            "--no-same-owner",
+            "--no-same-permissions",
+            "--delay-directory-restore",
+        ])
         .arg("--file")
         .arg(room.seen(&tarball))
         .deadline(UNPACK_DEADLINE, "the tarball to be unpacked");
     let done = cancel.run(room.wrap(cmd))?;
     if !done.success() {
-        let said = String::from_utf8_lossy(&done.stderr).lines().next().unwrap_or_default().to_owned();
+        let said = String::from_utf8_lossy(&done.stderr)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         return Err(SourceError::Unpack { tarball, said });
     }
     // Kernel tarballs have one folder at the top.
-    let tops: Vec<_> = std::fs::read_dir(&raw).map_err(failed("read", &raw))?.flatten().collect();
+    let tops: Vec<_> = std::fs::read_dir(&raw)
+        .map_err(failed("read", &raw))?
+        .flatten()
+        .collect();
     let top = match tops.as_slice() {
         [one] if one.file_type().is_ok_and(|t| t.is_dir()) => one.path(),
         _ => raw,
@@ -169,10 +186,13 @@ fn last_snapshot(cache: &Cache, dir: &Path) -> PathBuf {
 /// folder has in common with it is linked, not copied.
 fn snapshot(dir: &Path, manifest: &Manifest, tree: &Path, cache: &Cache) -> Result<(), SourceError> {
     let last = std::fs::read_to_string(last_snapshot(cache, dir)).ok();
-    let _held = last.as_ref().map(|id| cache.share(Shelf::Sources, id)).transpose()?;
-    let earlier = last.map(|id| cache.place(Shelf::Sources, &id)).and_then(|place| {
-        Some((place.join("tree"), Manifest::load(&place.join("manifest")).ok()?))
-    });
+    let _held = last
+        .as_ref()
+        .map(|id| cache.share(Shelf::Sources, id))
+        .transpose()?;
+    let earlier = last
+        .map(|id| cache.place(Shelf::Sources, &id))
+        .and_then(|place| Some((place.join("tree"), Manifest::load(&place.join("manifest")).ok()?)));
     let folders: BTreeSet<&Path> = manifest.entries.keys().filter_map(|p| p.parent()).collect();
     for folder in folders {
         let to = tree.join(folder);
@@ -188,9 +208,12 @@ fn snapshot(dir: &Path, manifest: &Manifest, tree: &Path, cache: &Cache) -> Resu
             return Ok(());
         }
         let changed = || SourceError::Changing { path: dir.join(path) };
-        place(&dir.join(path), &to, entry).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => changed(),
-            _ => failed("create", &to)(e).into(),
+        place(&dir.join(path), &to, entry).map_err(|e| {
+            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) {
+                changed()
+            } else {
+                failed("create", &to)(e).into()
+            }
         })
     });
     results.into_iter().collect()
@@ -210,9 +233,17 @@ pub(crate) fn place(from: &Path, to: &Path, entry: &Entry) -> io::Result<()> {
     if blake3::hash(&bytes) != entry.hash {
         return Err(other());
     }
-    let mode = if entry.kind == Kind::Executable { 0o755 } else { 0o644 };
+    let mode = if entry.kind == Kind::Executable {
+        0o755
+    } else {
+        0o644
+    };
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(mode).open(to)?;
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(to)?;
     io::Write::write_all(&mut file, &bytes)
 }
 
@@ -225,7 +256,9 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry?;
-        let Ok(rest) = entry.path().strip_prefix(from) else { continue };
+        let Ok(rest) = entry.path().strip_prefix(from) else {
+            continue;
+        };
         let at = to.join(rest);
         if entry.file_type().is_dir() {
             std::fs::create_dir_all(&at)?;
