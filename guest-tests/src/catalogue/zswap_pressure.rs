@@ -19,6 +19,7 @@ params! {
         pool_percent: count = 20, 1, 100, &[], "zswap's max_pool_percent";
         pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = true, 0, 0, &[], "an antagonist that writes memory.reclaim";
+        switches: bool = true, 0, 0, &[], "an antagonist that switches between the workers of each CPU at random instants (two workers a CPU or more)";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";
     }

@@ -138,6 +138,29 @@ impl Arena {
         self.words(page)[word].store(value, Ordering::Relaxed);
     }
 
+    /// Tells which pages of a range are in memory: mapped, or kept in the swap cache.
+    ///
+    /// # Errors
+    /// Those of `mincore`.
+    ///
+    /// # Panics
+    /// When the range is not within the arena, or longer than `into`.
+    pub fn resident(&self, range: Range<usize>, into: &mut [u8]) -> Result<()> {
+        assert!(range.start <= range.end && range.end <= self.pages && range.len() <= into.len());
+        let len = range.len() * PAGE_LEN;
+        // SAFETY: the range lies within our own mapping (asserted), and the kernel writes one byte a
+        // page to `into`, which is long enough (asserted).
+        let answer = unsafe {
+            let at = self.base.as_ptr().add(range.start * PAGE_LEN);
+            libc::mincore(at.cast(), len, into.as_mut_ptr())
+        };
+        if answer != 0 {
+            return Err(SysError::last(format!("mincore on pages {range:?}")));
+        }
+        into.iter_mut().for_each(|byte| *byte &= 1);
+        Ok(())
+    }
+
     /// Advises the kernel on a range of pages.
     ///
     /// # Errors
@@ -194,7 +217,12 @@ mod tests {
         arena.read(2, &mut read);
         assert_eq!(read, [0; PAGE_WORDS]);
         arena.advise(1..2, Advice::DontNeed).unwrap();
+        let mut resident = [9; 3];
+        arena.resident(0..3, &mut resident).unwrap();
+        assert_eq!(resident[1], 0);
         assert_eq!(arena.peek(1, 511), 0);
+        arena.resident(1..2, &mut resident[..1]).unwrap();
+        assert_eq!(resident[0], 1);
         assert_eq!(arena.address(2) - arena.address(0), 8192);
     }
 

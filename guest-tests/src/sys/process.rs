@@ -88,6 +88,39 @@ pub fn end_with_parent() -> Result<()> {
         .doing(|| "prctl(PR_SET_PDEATHSIG)".to_owned())
 }
 
+/// How a thread competes for its CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// As every other thread.
+    Normal,
+    /// Only when nobody else wants the CPU.
+    Idle,
+    /// Before every other thread, until it waits.
+    RealTime,
+}
+
+/// Sets how a thread competes for its CPU; 0 is the calling thread. `false` where the thread has ended.
+///
+/// # Errors
+/// Those of `sched_setscheduler`.
+pub fn schedule(tid: u32, policy: Policy) -> Result<bool> {
+    let (number, sched_priority) = match policy {
+        Policy::Normal => (libc::SCHED_OTHER, 0),
+        Policy::Idle => (libc::SCHED_IDLE, 0),
+        Policy::RealTime => (libc::SCHED_FIFO, 1),
+    };
+    let pid = libc::pid_t::try_from(tid).unwrap_or(libc::pid_t::MAX);
+    let parameters = libc::sched_param { sched_priority };
+    // SAFETY: the parameters outlive the call, which only reads them.
+    if unsafe { libc::sched_setscheduler(pid, number, &raw const parameters) } == 0 {
+        return Ok(true);
+    }
+    match SysError::last(format!("making thread {tid} {policy:?}")) {
+        e if e.errno() == Some(libc::ESRCH) => Ok(false),
+        e => Err(e),
+    }
+}
+
 /// Takes over a descriptor that this process was started with.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! while a tiny zswap limit forces write-back and a nearly full swap area recycles slots at once.
 
 mod antagonist;
+mod frontier;
 mod pressure;
 mod stage;
 mod teardown;

@@ -1,7 +1,7 @@
 //! The pressure phase: workers and antagonists, for as long as the budget lasts or until a finding.
 
 use super::antagonist;
-use super::stage::Stage;
+use super::stage::{STACK_LEN, Stage};
 use super::worker::{Stopped, Worker};
 use crate::agent::link::Told;
 use crate::catalogue::{Counter, ZswapPressure};
@@ -48,6 +48,7 @@ pub struct Pressure<'a> {
     /// What the workers count.
     pub counts: Counts,
     start: Start,
+    tids: Vec<AtomicU32>,
     told: AtomicU32,
     broken: Mutex<Option<SysError>>,
 }
@@ -94,6 +95,7 @@ impl<'a> Pressure<'a> {
             stop,
             counts: Counts::default(),
             start,
+            tids: std::iter::repeat_with(AtomicU32::default).take(threads).collect(),
             told,
             broken,
         })
@@ -107,14 +109,21 @@ impl<'a> Pressure<'a> {
         let budget_ms = self.env.job.case.budget_ms;
         let told = std::thread::scope(|scope| {
             let _ends = StopOnDrop(self.stop);
+            let thread = || std::thread::Builder::new().stack_size(STACK_LEN);
             for worker in 0..self.threads {
-                scope.spawn(move || self.work(worker));
+                thread().spawn_scoped(scope, move || self.work(worker))?;
             }
             if params.reclaim {
-                scope.spawn(|| self.keep(antagonist::reclaim(self)));
+                thread().spawn_scoped(scope, || self.keep(antagonist::reclaim(self)))?;
+            }
+            if params.switches && self.threads > proc::cpus() as usize {
+                for cpu in 0..proc::cpus() {
+                    thread().spawn_scoped(scope, move || self.keep(antagonist::switch(self, cpu)))?;
+                }
             }
             if params.pool_flips {
-                scope.spawn(|| self.keep(antagonist::flip_pool(self, params.pool_percent)));
+                let percent = params.pool_percent;
+                thread().spawn_scoped(scope, move || self.keep(antagonist::flip_pool(self, percent)))?;
             }
             loop {
                 let over = self.stop.wait(PROGRESS_EVERY);
@@ -160,13 +169,14 @@ impl<'a> Pressure<'a> {
     fn try_work(&self, worker: usize) -> Result<(), Stopped> {
         // Reclaim drains only the calling CPU's batch of new pages: whoever faults a page in must
         // page it out on the same CPU.
-        process::pin(u32::try_from(worker).unwrap_or(0) % proc::cpus())?;
+        process::pin(antagonist::cpu_of(worker))?;
         let full = || SysError::content("starting a worker", "the board is full");
         let lane = self
             .env
             .board
             .lane(&format!("worker {worker}"))
             .ok_or_else(full)?;
+        self.tids[worker].store(lane.tid(), Ordering::Release);
         let own = share(self.stage.arena.pages(), self.threads, worker);
         let seed = self
             .env
@@ -180,6 +190,12 @@ impl<'a> Pressure<'a> {
         let outcome = worker.run();
         lane.expect_within(0);
         outcome
+    }
+
+    /// The thread ids of the workers of a CPU that have started.
+    pub fn workers_of(&self, cpu: u32) -> Vec<u32> {
+        let tids = self.tids.iter().enumerate().filter(|(worker, _)| antagonist::cpu_of(*worker) == cpu);
+        tids.map(|(_, tid)| tid.load(Ordering::Acquire)).filter(|&tid| tid != 0).collect()
     }
 
     /// Keeps the first failure of a thread and ends the phase.

@@ -16,6 +16,12 @@ use std::path::PathBuf;
 const FILL_CHUNK: usize = 128;
 /// How often a chunk is asked to leave before its rest stays.
 const FILL_TRIES: usize = 20;
+/// Bytes of a thread's stack.
+pub const STACK_LEN: usize = 128 << 10;
+/// Bytes that a thread takes, what the kernel keeps for it included.
+const THREAD_LEN: usize = STACK_LEN + (48 << 10);
+/// Threads beside the workers, at most.
+const ANTAGONISTS_MAX: u64 = 2 + 8;
 /// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
 const AREA_PAGES_MIN: u64 = 64;
 
@@ -117,6 +123,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     }
     arena_group.enter()?;
     populate(env, &arena, &ledger)?;
+    limit(&filler_group, &arena_group, params)?;
     Ok(Stage {
         arena,
         ledger,
@@ -174,9 +181,6 @@ fn groups(top: &Cgroup, params: &ZswapPressure) -> Result<(Cgroup, Cgroup), Case
         .map_err(|e| missing_cgroup(&e))?;
     let arena = top.child("arena")?;
     arena.set("memory.zswap.max", &params.zswap_max.to_string())?;
-    if params.memory_max != 0 {
-        arena.set("memory.max", &params.memory_max.to_string())?;
-    }
     Ok((filler, arena))
 }
 
@@ -211,6 +215,23 @@ impl AreaPlan {
             cold_pages: cold as usize,
         })
     }
+}
+
+/// Takes what was paged out of the swap cache as well, and limits what of the arena can be in memory.
+/// Without a limit most slots keep a copy in the swap cache: nothing is read back, and a slot that was
+/// written behind its owner's back is hardly ever looked at.
+fn limit(filler: &Cgroup, arena: &Cgroup, params: &ZswapPressure) -> Result<(), CaseError> {
+    for group in [filler, arena] {
+        // As far as it goes: what is locked stays.
+        group.reclaim(group.number("memory.current")?)?;
+    }
+    if params.memory_max == 0 {
+        return Ok(());
+    }
+    // The suite's own memory is charged to the same group. Its locked part is there already, but for
+    // the stacks of the threads that are to come.
+    let own = arena.number("memory.current")? + (params.threads + ANTAGONISTS_MAX) * THREAD_LEN as u64;
+    Ok(arena.set("memory.max", &(own + params.memory_max).to_string())?)
 }
 
 /// Writes every page of the arena for the first time and has it paged out, so that each has a slot and

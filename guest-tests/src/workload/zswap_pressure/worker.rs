@@ -1,5 +1,6 @@
 //! A worker: verifies, rewrites and pages out the pages it owns, and reads those of others.
 
+use super::frontier::Frontier;
 use super::pressure::Pressure;
 use crate::sys::SysError;
 use crate::sys::arena::{Advice, PAGE_WORDS};
@@ -13,8 +14,6 @@ use std::sync::atomic::Ordering;
 
 /// Pages of one step, at most: they are looked up, verified and paged out together.
 const BATCH_MAX: usize = 8;
-/// How many of its last page-outs a worker remembers, to come back to them.
-const ECHO_LEN: usize = 128;
 
 /// One worker.
 pub struct Worker<'a> {
@@ -23,8 +22,7 @@ pub struct Worker<'a> {
     pagemap: Pagemap,
     rng: Pcg64Mcg,
     own: Range<usize>,
-    echo: Vec<usize>,
-    steps: usize,
+    frontier: Frontier,
     history: History,
     page: Box<[u64; PAGE_WORDS]>,
 }
@@ -61,8 +59,7 @@ impl<'a> Worker<'a> {
             pagemap: Pagemap::open()?,
             rng: Pcg64Mcg::seed_from_u64(seed),
             own,
-            echo: Vec::with_capacity(ECHO_LEN),
-            steps: 0,
+            frontier: Frontier::default(),
             history: History::default(),
             page: Box::new([0; PAGE_WORDS]),
         })
@@ -82,12 +79,17 @@ impl<'a> Worker<'a> {
 
     /// One step: some pages of its own, now and then one of another's.
     fn step(&mut self) -> Result<(), Stopped> {
-        let batch = self.choose();
+        let arena = &self.pressure.stage.arena;
+        let (batch, from_frontier) = self.choose();
         let mut entries = [Entry::default(); BATCH_MAX];
-        self.pagemap
-            .read(&self.pressure.stage.arena, batch.clone(), &mut entries)?;
-        for (page, entry) in batch.clone().zip(entries) {
-            self.verify(page, entry)?;
+        let mut resident = [0; BATCH_MAX];
+        self.pagemap.read(arena, batch.clone(), &mut entries)?;
+        arena.resident(batch.clone(), &mut resident)?;
+        if from_frontier {
+            self.frontier.learn(resident[0] == 1);
+        }
+        for (page, (entry, resident)) in batch.clone().zip(entries.into_iter().zip(resident)) {
+            self.verify(page, entry, resident == 0)?;
             if self.rng.next_u32() & 1 == 0 {
                 self.rewrite(page);
             }
@@ -104,23 +106,21 @@ impl<'a> Worker<'a> {
         self.rng.next_u64() as usize % n.max(1)
     }
 
-    /// Chooses the pages of a step: a random place, or (three times in four) one paged out a short while
-    /// ago, whose compressed copy is about to be written back. How long ago is drawn evenly over its
-    /// magnitude, since how many copies the pool holds depends on their sizes. Half of the steps take
-    /// one page, a quarter two, and so on: a single page frees one slot and takes it again at once.
-    fn choose(&mut self) -> Range<usize> {
-        let magnitude = self.below(ECHO_LEN.ilog2() as usize);
-        let ago = self.below(2 << magnitude);
-        let start = match self.steps.checked_sub(ago + 1) {
-            Some(step) if self.rng.next_u32() & 3 != 0 => self.echo[step % ECHO_LEN],
-            _ => self.own.start + self.below(self.own.len()),
-        };
+    /// Chooses the pages of a step: three times in four one at the frontier of write-back (then `true`),
+    /// otherwise a random place; half of those steps take one page, a quarter two, and so on.
+    fn choose(&mut self) -> (Range<usize>, bool) {
+        let jitter = self.rng.next_u32();
+        if self.rng.next_u32() & 3 != 0 && let Some(page) = self.frontier.take(jitter) {
+            return (page..page + 1, true);
+        }
+        let start = self.own.start + self.below(self.own.len());
         let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
-        start..self.own.end.min(start + len)
+        (start..self.own.end.min(start + len), false)
     }
 
-    /// Verifies one page of its own. `entry` was looked up before.
-    fn verify(&mut self, page: usize, entry: Entry) -> Result<(), Stopped> {
+    /// Verifies one page of its own. `entry` and whether it was `away` (neither mapped nor in the swap
+    /// cache) were looked up before.
+    fn verify(&mut self, page: usize, entry: Entry, away: bool) -> Result<(), Stopped> {
         let (stage, number) = (self.pressure.stage, page as u32);
         let generation = stage.ledger.generation(number);
         self.lane.note_page(number, generation);
@@ -128,7 +128,7 @@ impl<'a> Worker<'a> {
         let verdict = stage.ledger.check_owner(number, &self.page);
         if let Some(slot) = entry.slot() {
             stage.slots.note(slot, number);
-            self.pressure.counts.round_trips.fetch_add(1, Ordering::Relaxed);
+            self.pressure.counts.round_trips.fetch_add(u64::from(away), Ordering::Relaxed);
         }
         self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
         self.history.note(Op::Verify, number, generation, entry.slot());
@@ -147,21 +147,20 @@ impl<'a> Worker<'a> {
         self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the pages reclaimed, and remembers to come back.
+    /// Has the pages reclaimed, and remembers those that zswap took.
     fn page_out(&mut self, batch: Range<usize>) -> Result<(), Stopped> {
-        self.pressure.stage.arena.advise(batch.clone(), Advice::PageOut)?;
-        let first = batch.start as u32;
-        self.history.note(
-            Op::PageOut,
-            first,
-            self.pressure.stage.ledger.generation(first),
-            None,
-        );
-        match self.echo.get_mut(self.steps % ECHO_LEN) {
-            Some(old) => *old = batch.start,
-            None => self.echo.push(batch.start),
+        let arena = &self.pressure.stage.arena;
+        arena.advise(batch.clone(), Advice::PageOut)?;
+        let mut resident = [0; BATCH_MAX];
+        arena.resident(batch.clone(), &mut resident)?;
+        for (page, resident) in batch.zip(resident) {
+            // What goes to the disk stays in the swap cache until it was written; what zswap takes is
+            // gone at once.
+            if resident == 0 {
+                self.frontier.stored(page);
+            }
+            self.history.note(Op::PageOut, page as u32, self.pressure.stage.ledger.generation(page as u32), None);
         }
-        self.steps += 1;
         Ok(())
     }
 
