@@ -192,7 +192,7 @@ impl Fake {
             "panics" => {
                 self.hello();
                 self.event("GUEST_PANICKED", r#"{"action": "run"}"#);
-                self.console(b"Kernel panic - not syncing\n---[ end Kernel panic ]---\n");
+                self.console(b"Kernel panic - not syncing: fake\n---[ end Kernel panic ]---\n");
                 self.stop("guest-reset")
             }
             "panics and hangs" => {
