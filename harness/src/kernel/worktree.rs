@@ -19,6 +19,7 @@ use crate::source::manifest::{self, Entry, Kind, Manifest, StatCache};
 use crate::source::tree;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// What a worktree holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,14 +107,30 @@ impl Worktree {
     }
 
     /// Says that make is about to write to the build folder. Where the last make did not come to its end by
-    /// itself, what it wrote goes first: a file cut off in the middle looks finished to make.
+    /// itself, what it may have cut off goes first: make takes any new file for a finished one.
+    ///
+    /// kbuild notes a target's command beside it once the target is finished, and makes targets without a
+    /// note again. So what is left to remove are targets newer than their note, and, since notes are
+    /// written in a moment but not in no time, everything of the last minute.
     pub(super) fn begin(&self) -> Result<(), KernelError> {
         let making = self.place.join("making");
         if let Ok(since) = std::fs::metadata(&making).and_then(|m| m.modified()) {
-            for entry in walkdir::WalkDir::new(self.build()).into_iter().flatten() {
-                let is_newer = |m: std::fs::Metadata| m.modified().is_ok_and(|t| t >= since);
-                if !entry.file_type().is_dir() && entry.metadata().is_ok_and(is_newer) {
-                    std::fs::remove_file(entry.path()).map_err(failed("remove", entry.path()))?;
+            let written: Vec<(PathBuf, SystemTime)> = walkdir::WalkDir::new(self.build())
+                .into_iter()
+                .flatten()
+                .filter(|entry| !entry.file_type().is_dir())
+                .filter_map(|entry| {
+                    Some((
+                        entry.path().to_path_buf(),
+                        entry.metadata().ok()?.modified().ok()?,
+                    ))
+                })
+                .filter(|(_, time)| *time >= since)
+                .collect();
+            let last = written.iter().map(|(_, time)| *time).max().unwrap_or(since);
+            for (path, time) in &written {
+                if *time + CUT_OFF_WITHIN >= last || is_newer_than_its_note(path, *time) {
+                    std::fs::remove_file(path).map_err(failed("remove", path))?;
                 }
             }
         }
@@ -139,6 +156,20 @@ impl Worktree {
         let tree = self.tree();
         Ok(manifest::read(&tree, &manifest::list(&tree)?, &StatCache::default())?.manifest)
     }
+}
+
+/// A note that was written longer than this before the end is whole.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whether `DIR/.NAME.cmd` is older than `DIR/NAME`.
+fn is_newer_than_its_note(path: &Path, time: SystemTime) -> bool {
+    let Some(name) = path.file_name() else {
+        return false;
+    };
+    let note = path.with_file_name(format!(".{}.cmd", name.to_string_lossy()));
+    std::fs::metadata(note)
+        .and_then(|m| m.modified())
+        .is_ok_and(|noted| noted < time)
 }
 
 fn remove(tree: &Path, path: &Path) -> Result<(), KernelError> {
@@ -177,7 +208,6 @@ fn write(to: &Path, from: &Path, entry: &Entry, link: bool) -> Result<(), Kernel
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
-    use std::time::{Duration, SystemTime};
 
     fn manifest_of(dir: &Path) -> Manifest {
         manifest::read(dir, &manifest::list(dir).unwrap(), &StatCache::default())
@@ -265,22 +295,35 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age_s))
                 .unwrap();
         };
+        let marked = |age_s| {
+            let making = std::fs::File::options()
+                .write(true)
+                .open(worktree.place.join("making"))
+                .unwrap();
+            making
+                .set_modified(SystemTime::now() - Duration::from_secs(age_s))
+                .unwrap();
+        };
+        let there = |name: &str| worktree.build().join(name).exists();
+        worktree.begin().unwrap();
+        marked(900);
         put("before.o", 1000);
+        put("whole.o", 501);
+        put(".whole.o.cmd", 500);
+        put(".again.o.cmd", 800);
+        put("again.o", 400);
+        put("half.o", 10);
         worktree.begin().unwrap();
-        put("half.o", 0);
-        let half = worktree.build().join("half.o");
-        std::fs::File::options()
-            .write(true)
-            .open(&half)
-            .unwrap()
-            .set_modified(SystemTime::now() + Duration::from_secs(1))
-            .unwrap();
-        worktree.begin().unwrap();
-        assert!(!half.exists() && worktree.build().join("before.o").exists());
-        put("whole.o", 0);
+        assert!(
+            there("before.o") && there("whole.o"),
+            "finished long before the end"
+        );
+        assert!(!there("again.o"), "newer than the note of the time before");
+        assert!(!there("half.o"), "written at the very end");
+        put("last.o", 0);
         worktree.end().unwrap();
         worktree.begin().unwrap();
-        assert!(worktree.build().join("whole.o").exists());
+        assert!(there("last.o"), "that make came to its end");
     }
 
     #[test]
