@@ -74,7 +74,6 @@ impl Entry {
     #[must_use]
     pub fn slot(self) -> Option<Slot> {
         let frame = self.0 & ((1 << 55) - 1);
-        #[expect(clippy::cast_possible_truncation, reason = "masked to 5 bits")]
         self.swapped().then_some(Slot {
             area: (frame & 31) as u8,
             offset: frame >> 5,

@@ -62,7 +62,9 @@ pub fn switch(pressure: &Pressure<'_>, cpu: u32) -> Result<(), SysError> {
         }
         match runs {
             Some(tid) => drop(process::schedule(tid, Policy::Idle)?),
-            None => workers.iter().try_for_each(|&tid| process::schedule(tid, Policy::Idle).map(drop))?,
+            None => workers
+                .iter()
+                .try_for_each(|&tid| process::schedule(tid, Policy::Idle).map(drop))?,
         }
         process::schedule(next, Policy::Normal)?;
         runs = Some(next);

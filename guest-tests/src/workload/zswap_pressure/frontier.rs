@@ -29,7 +29,10 @@ pub struct Frontier {
 impl Default for Frontier {
     fn default() -> Self {
         let room = (LAG_MAX / UNIT) as usize * 2;
-        Self { stored: VecDeque::with_capacity(room + 1), lag: 8 * UNIT }
+        Self {
+            stored: VecDeque::with_capacity(room + 1),
+            lag: 8 * UNIT,
+        }
     }
 }
 
@@ -53,7 +56,11 @@ impl Frontier {
 
     /// Learns from a page that was taken: whether it had been written back already.
     pub fn learn(&mut self, written_back: bool) {
-        let lag = if written_back { self.lag.saturating_sub(TOO_LATE) } else { self.lag + IN_TIME };
+        let lag = if written_back {
+            self.lag.saturating_sub(TOO_LATE)
+        } else {
+            self.lag + IN_TIME
+        };
         self.lag = lag.clamp(LAG_MIN, LAG_MAX);
     }
 }
@@ -84,7 +91,10 @@ mod tests {
     fn the_lag_finds_the_depth_of_the_pool() {
         for depth in [8, 30, 100, 300] {
             let lag = learnt(depth);
-            assert!((depth * 2 / 3..=depth * 3 / 2).contains(&lag), "depth {depth}, lag {lag}");
+            assert!(
+                (depth * 2 / 3..=depth * 3 / 2).contains(&lag),
+                "depth {depth}, lag {lag}"
+            );
         }
     }
 

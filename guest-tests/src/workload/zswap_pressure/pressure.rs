@@ -194,8 +194,14 @@ impl<'a> Pressure<'a> {
 
     /// The thread ids of the workers of a CPU that have started.
     pub fn workers_of(&self, cpu: u32) -> Vec<u32> {
-        let tids = self.tids.iter().enumerate().filter(|(worker, _)| antagonist::cpu_of(*worker) == cpu);
-        tids.map(|(_, tid)| tid.load(Ordering::Acquire)).filter(|&tid| tid != 0).collect()
+        let tids = self
+            .tids
+            .iter()
+            .enumerate()
+            .filter(|(worker, _)| antagonist::cpu_of(*worker) == cpu);
+        tids.map(|(_, tid)| tid.load(Ordering::Acquire))
+            .filter(|&tid| tid != 0)
+            .collect()
     }
 
     /// Keeps the first failure of a thread and ends the phase.

@@ -16,6 +16,9 @@ use std::path::PathBuf;
 const FILL_CHUNK: usize = 128;
 /// How often a chunk is asked to leave before its rest stays.
 const FILL_TRIES: usize = 20;
+/// How often the swap cache is asked for what it keeps, and how long it may write in between.
+const RECLAIM_TRIES: usize = 10;
+const RECLAIM_PAUSE_MS: u32 = 10;
 /// Bytes of a thread's stack.
 pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
@@ -95,7 +98,9 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     let (knobs, pool_percent) = knobs(params)?;
     // zswap makes these files when it is switched on for the first time.
     if !zswap::observable() {
-        return Err(CaseError::Missing("zswap's debugfs files (CONFIG_DEBUG_FS)".to_owned()));
+        return Err(CaseError::Missing(
+            "zswap's debugfs files (CONFIG_DEBUG_FS)".to_owned(),
+        ));
     }
     let top = Cgroup::top(CGROUP).map_err(|e| missing_cgroup(&e))?;
     let (filler_group, arena_group) = groups(&top, params)?;
@@ -205,9 +210,10 @@ impl AreaPlan {
                 "a swap disk of {disk_len} bytes is too small"
             )));
         }
-        let cold = match params.free_slots {
-            0 => 0,
-            free => (area - 1).saturating_sub(arena_pages + free),
+        let cold = match (params.short_slots, params.free_slots) {
+            (0, 0) => 0,
+            (0, free) => (area - 1).saturating_sub(arena_pages + free),
+            (short, _) => (area - 1).saturating_sub(arena_pages.saturating_sub(short)),
         };
         #[expect(clippy::cast_possible_truncation, reason = "bounded by u32::MAX above")]
         Ok(Self {
@@ -222,8 +228,15 @@ impl AreaPlan {
 /// written behind its owner's back is hardly ever looked at.
 fn limit(filler: &Cgroup, arena: &Cgroup, params: &ZswapPressure) -> Result<(), CaseError> {
     for group in [filler, arena] {
-        // As far as it goes: what is locked stays.
-        group.reclaim(group.number("memory.current")?)?;
+        // As far as it goes: what is locked stays, and so does what is being written at this moment.
+        for _ in 0..RECLAIM_TRIES {
+            let before = group.number("memory.current")?;
+            group.reclaim(before)?;
+            if group.value("memory.stat", "swapcached")? == 0 {
+                break;
+            }
+            process::pause_ms(RECLAIM_PAUSE_MS)?;
+        }
     }
     if params.memory_max == 0 {
         return Ok(());
@@ -294,6 +307,7 @@ mod tests {
 
     fn plan(disk: u64, change: impl FnOnce(&mut ZswapPressure)) -> Option<(u32, usize)> {
         let mut params = ZswapPressure::default();
+        params.short_slots = 0;
         change(&mut params);
         let plan = AreaPlan::of(disk, params.arena / 4096, &params).ok()?;
         Some((plan.area_pages, plan.cold_pages))
@@ -303,6 +317,13 @@ mod tests {
     fn cold_pages_leave_the_arena_and_the_free_slots() {
         let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots, p.swap_area) = (4 * MIB, 32, 8 * MIB);
         assert_eq!(plan(64 * MIB, sized), Some((2048, 2047 - 1024 - 32)));
+        assert_eq!(plan(3 * MIB, sized), Some((768, 0)));
+    }
+
+    #[test]
+    fn cold_pages_take_what_the_arena_is_to_lack() {
+        let sized = |p: &mut ZswapPressure| (p.arena, p.short_slots, p.swap_area) = (4 * MIB, 24, 8 * MIB);
+        assert_eq!(plan(64 * MIB, sized), Some((2048, 2047 - 1000)));
         assert_eq!(plan(3 * MIB, sized), Some((768, 0)));
     }
 

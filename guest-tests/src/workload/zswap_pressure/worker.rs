@@ -95,7 +95,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.page_out(batch)?;
-        if self.pressure.threads > 1 && self.rng.next_u32() % 8 == 0 {
+        if self.pressure.threads > 1 && self.rng.next_u32().is_multiple_of(8) {
             self.peek()?;
         }
         Ok(())
@@ -110,7 +110,9 @@ impl<'a> Worker<'a> {
     /// otherwise a random place; half of those steps take one page, a quarter two, and so on.
     fn choose(&mut self) -> (Range<usize>, bool) {
         let jitter = self.rng.next_u32();
-        if self.rng.next_u32() & 3 != 0 && let Some(page) = self.frontier.take(jitter) {
+        if self.rng.next_u32() & 3 != 0
+            && let Some(page) = self.frontier.take(jitter)
+        {
             return (page..page + 1, true);
         }
         let start = self.own.start + self.below(self.own.len());
@@ -128,7 +130,10 @@ impl<'a> Worker<'a> {
         let verdict = stage.ledger.check_owner(number, &self.page);
         if let Some(slot) = entry.slot() {
             stage.slots.note(slot, number);
-            self.pressure.counts.round_trips.fetch_add(u64::from(away), Ordering::Relaxed);
+            self.pressure
+                .counts
+                .round_trips
+                .fetch_add(u64::from(away), Ordering::Relaxed);
         }
         self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
         self.history.note(Op::Verify, number, generation, entry.slot());
@@ -159,7 +164,12 @@ impl<'a> Worker<'a> {
             if resident == 0 {
                 self.frontier.stored(page);
             }
-            self.history.note(Op::PageOut, page as u32, self.pressure.stage.ledger.generation(page as u32), None);
+            self.history.note(
+                Op::PageOut,
+                page as u32,
+                self.pressure.stage.ledger.generation(page as u32),
+                None,
+            );
         }
         Ok(())
     }
@@ -180,7 +190,9 @@ impl<'a> Worker<'a> {
         self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
         self.history
             .note(Op::Peek, number, stage.ledger.generation(number), entry.slot());
-        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))?;
+        verdict
+            .map(drop)
+            .map_err(|mismatch| self.found(*mismatch, entry))?;
         // Left in memory it would leave a slot free until its owner comes by.
         Ok(stage.arena.advise(page..page + 1, Advice::PageOut)?)
     }
