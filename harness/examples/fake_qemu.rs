@@ -1,7 +1,8 @@
 //! Stands in for QEMU in tests: takes QEMU's command line, connects to the sockets named there,
 //! speaks QMP, and plays a guest. What it plays is the word in the file given as `-kernel`.
 
-use guest_tests::protocol::{Body, Done, Frame, Hello, Progress, Start, encode};
+use guest_tests::catalogue::Workload;
+use guest_tests::protocol::{Body, Done, End, Frame, Hello, Outcome, Progress, Start, encode, kmsg_line};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -49,6 +50,29 @@ struct Fake {
     qmp: UnixStream,
     orders: BufReader<UnixStream>,
     seq: u64,
+    /// The case that the request in the initramfs asks for.
+    asked: String,
+}
+
+/// A report as a kernel of today writes it.
+const OOPS: &[&str] = &[
+    "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+    "Oops: Oops: 0000 [#1] PREEMPT SMP",
+    "CPU: 1 UID: 0 PID: 77 Comm: worker Not tainted 6.12.0 #1",
+    "RIP: 0010:zs_free+0x51/0x1a0",
+    "Call Trace:",
+    " <TASK>",
+    " zswap_entry_free+0x3c/0xb0",
+    " </TASK>",
+    "---[ end trace 0000000000000000 ]---",
+];
+
+/// Reads the first case's id out of the request, which lies uncompressed in the initramfs.
+fn asked(initrd: &str) -> String {
+    let bytes = std::fs::read(initrd).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let id = text.split_once(r#""cases":[{"id":""#).map(|(_, rest)| rest.split('"').next().unwrap_or(""));
+    id.unwrap_or("").to_owned()
 }
 
 impl Fake {
@@ -69,6 +93,7 @@ impl Fake {
             qmp,
             orders,
             seq: 0,
+            asked: asked(value(args, "-initrd")),
         }
     }
 
@@ -98,6 +123,22 @@ impl Fake {
                 self.hello();
                 self.progress();
                 self.done();
+                self.stop("guest-shutdown")
+            }
+            "keeps its promises" => {
+                self.case(&[]);
+                self.stop("guest-shutdown")
+            }
+            "oopses and reports success" => {
+                self.case(OOPS);
+                self.stop("guest-shutdown")
+            }
+            "stops inside a frame" => {
+                self.hello();
+                let start = self.start();
+                self.frame(start);
+                let wire = self.encode(done());
+                self.raw(&wire[..wire.len() / 2]);
                 self.stop("guest-shutdown")
             }
             "powers off silently" => self.stop("guest-shutdown"),
@@ -151,7 +192,7 @@ impl Fake {
             "panics" => {
                 self.hello();
                 self.event("GUEST_PANICKED", r#"{"action": "run"}"#);
-                self.console(b"Kernel panic - not syncing\n---[ end Kernel panic ]---\n");
+                self.console(b"Kernel panic - not syncing: fake\n---[ end Kernel panic ]---\n");
                 self.stop("guest-reset")
             }
             "panics and hangs" => {
@@ -178,6 +219,47 @@ impl Fake {
             }
             other => panic!("no script is called {other:?}"),
         }
+    }
+
+    /// Plays the whole case that was asked for, with more of everything than any floor asks; `splat`
+    /// goes to the console in its midst.
+    fn case(&mut self, splat: &[&str]) {
+        self.hello();
+        self.mark();
+        let start = self.start();
+        self.frame(start);
+        self.mark();
+        for line in splat {
+            self.console(format!("[    1.500000] {line}\n").as_bytes());
+        }
+        let counters = Workload::build("zswap_pressure", &Default::default())
+            .expect("the workload exists")
+            .floors()
+            .iter()
+            .map(|floor| (floor.counter, floor.per_s * 1_000))
+            .collect();
+        self.frame(Body::End(End {
+            case: self.asked.clone(),
+            outcome: Outcome::Completed,
+            pressure_ms: 100_000,
+            counters,
+            racepoint_hits: Default::default(),
+            holds_timed_out: 0,
+            steal_ms: 0,
+        }));
+        self.mark();
+        self.done();
+        self.mark();
+    }
+
+    fn start(&self) -> Body {
+        Body::Start(Start { case: self.asked.clone() })
+    }
+
+    /// Writes the last frame's number to the console, as the agent does through the kernel's log.
+    fn mark(&mut self) {
+        let line = kmsg_line(self.seq - 1);
+        self.console(format!("[    {}.000000] {line}\n", self.seq).as_bytes());
     }
 
     /// Stops as QEMU does with `shutdown=pause`: stays until told to quit.

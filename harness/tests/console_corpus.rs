@@ -46,23 +46,46 @@ fn read_log(path: &Path) -> Log {
     };
     let head = String::from_utf8_lossy(head);
     let values = |key: &str| -> Vec<String> {
-        let lines = head.lines().filter_map(|l| l.split_once(": ").filter(|(k, _)| *k == key));
-        lines.map(|(_, v)| v.trim().to_owned()).filter(|v| !v.is_empty()).collect()
+        let lines = head
+            .lines()
+            .filter_map(|l| l.split_once(": ").filter(|(k, _)| *k == key));
+        lines
+            .map(|(_, v)| v.trim().to_owned())
+            .filter(|v| !v.is_empty())
+            .collect()
     };
     let kind = values("TYPE").first().map(|t| {
         let t = t.to_ascii_lowercase();
-        KINDS.into_iter().find(|k| t.contains(k.name())).unwrap_or(Kind::Oops)
+        KINDS
+            .into_iter()
+            .find(|k| t.contains(k.name()))
+            .unwrap_or(Kind::Oops)
     });
-    let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = path
+        .file_stem()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let part = (crc32(name.as_bytes()) & 3) as usize;
     let titles: Vec<String> = values("TITLE").into_iter().chain(values("ALT")).collect();
-    Log { name, part, titles, kind, corrupted: !values("CORRUPTED").is_empty(), raw: raw.to_vec() }
+    Log {
+        name,
+        part,
+        titles,
+        kind,
+        corrupted: !values("CORRUPTED").is_empty(),
+        raw: raw.to_vec(),
+    }
 }
 
 /// CRC-32, so that the halves are easy to reproduce with any tool.
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| {
+            if c & 1 == 1 {
+                (c >> 1) ^ 0xedb8_8320
+            } else {
+                c >> 1
+            }
+        })
     };
     !bytes.iter().fold(!0, step)
 }
@@ -72,7 +95,9 @@ fn named(title: &str) -> Option<&str> {
     let (_, function) = title.rsplit_once(" in ")?;
     let plain = !function.contains(' ');
     // `f/usb_submit_urb` names the caller whose fault it is, then who noticed.
-    plain.then(|| function.split('/').next().unwrap_or(function)).filter(|f| *f != "corrupted")
+    plain
+        .then(|| function.split('/').next().unwrap_or(function))
+        .filter(|f| *f != "corrupted")
 }
 
 struct Score {
@@ -90,7 +115,11 @@ impl Score {
     }
 
     fn percent(&self) -> f64 {
-        if self.of == 0 { 100.0 } else { 100.0 * self.right as f64 / self.of as f64 }
+        if self.of == 0 {
+            100.0
+        } else {
+            100.0 * self.right as f64 / self.of as f64
+        }
     }
 }
 
@@ -105,7 +134,14 @@ struct Figures {
 
 impl Figures {
     const fn new() -> Self {
-        Self { splat: Score::NONE, kind: Score::NONE, function: Score::NONE, title: Score::NONE, corrupted: Score::NONE, false_alarms: Vec::new() }
+        Self {
+            splat: Score::NONE,
+            kind: Score::NONE,
+            function: Score::NONE,
+            title: Score::NONE,
+            corrupted: Score::NONE,
+            false_alarms: Vec::new(),
+        }
     }
 
     /// Scores one log and says what was missed.
@@ -129,11 +165,23 @@ impl Figures {
         }
         if let Some(function) = named(title) {
             let ours = first.and_then(|s| s.function.as_deref());
-            let wanted = log.titles.iter().filter_map(|t| named(t)).any(|f| Some(f) == ours);
+            let wanted = log
+                .titles
+                .iter()
+                .filter_map(|t| named(t))
+                .any(|f| Some(f) == ours);
             note(self.function.add(wanted || Some(function) == ours), "FUNCTION");
         }
-        note(self.title.add(first.is_some_and(|s| log.titles.contains(&s.title))), "TITLE");
-        note(self.corrupted.add(first.is_some_and(|s| s.corrupted == log.corrupted)), "CORRUPTED");
+        note(
+            self.title
+                .add(first.is_some_and(|s| log.titles.contains(&s.title))),
+            "TITLE",
+        );
+        note(
+            self.corrupted
+                .add(first.is_some_and(|s| s.corrupted == log.corrupted)),
+            "CORRUPTED",
+        );
         missed
     }
 
@@ -156,17 +204,32 @@ impl Figures {
 #[test]
 fn corpus() {
     let folder = std::env::var_os("PATCHPROOF_CORPUS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/console-corpus")),
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../shared/console-corpus"
+            ))
+        },
         PathBuf::from,
     );
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("no corpus at {}: nothing measured (name one with PATCHPROOF_CORPUS)", folder.display());
+        println!(
+            "no corpus at {}: nothing measured (name one with PATCHPROOF_CORPUS)",
+            folder.display()
+        );
         return;
     };
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
+    assert!(
+        !paths.is_empty(),
+        "{} holds no logs: nothing would be measured",
+        folder.display()
+    );
     paths.sort();
-    let show = std::env::var("PATCHPROOF_CORPUS_SHOW").ok().and_then(|s| s.parse::<usize>().ok());
+    let show = std::env::var("PATCHPROOF_CORPUS_SHOW")
+        .ok()
+        .and_then(|s| s.parse::<usize>().ok());
     let (mut all, mut parts) = (Figures::new(), [const { Figures::new() }; 4]);
     for path in &paths {
         let log = read_log(path);
@@ -175,17 +238,40 @@ fn corpus() {
         parts[log.part].add(&log, &splats);
         if show == Some(log.part) && !missed.is_empty() {
             let ours = splats.first().map_or_else(String::new, |s| {
-                format!("{} [{}]{}", s.title, s.kind.name(), if s.corrupted { " corrupted" } else { "" })
+                format!(
+                    "{} [{}]{}",
+                    s.title,
+                    s.kind.name(),
+                    if s.corrupted { " corrupted" } else { "" }
+                )
             });
-            println!("{}: {missed:?}\n    want {:?} {:?}{}\n    got  {ours}", log.name, log.titles, log.kind, if log.corrupted { " corrupted" } else { "" });
+            println!(
+                "{}: {missed:?}\n    want {:?} {:?}{}\n    got  {ours}",
+                log.name,
+                log.titles,
+                log.kind,
+                if log.corrupted { " corrupted" } else { "" }
+            );
         }
     }
     for (i, figures) in parts.iter().enumerate() {
         figures.print(&format!("part {i}"));
     }
     all.print("corpus");
-    assert!(all.splat.percent() >= 99.0, "splat or no splat: {:.1}%", all.splat.percent());
+    assert!(
+        all.splat.percent() >= 99.0,
+        "splat or no splat: {:.1}%",
+        all.splat.percent()
+    );
     assert!(all.kind.percent() >= 95.0, "kind: {:.1}%", all.kind.percent());
-    assert!(all.function.percent() >= 85.0, "function: {:.1}%", all.function.percent());
-    assert!(all.false_alarms.is_empty(), "false alarms: {:?}", all.false_alarms);
+    assert!(
+        all.function.percent() >= 85.0,
+        "function: {:.1}%",
+        all.function.percent()
+    );
+    assert!(
+        all.false_alarms.is_empty(),
+        "false alarms: {:?}",
+        all.false_alarms
+    );
 }

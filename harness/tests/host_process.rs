@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic as a test may")]
 
-use harness::host::{Cmd, Finished, Output, Ownership, ProcessError, Status, set_self_exe};
-use std::fs::File;
+#[path = "common/again.rs"]
+mod again;
+mod common;
+
+use common::Fifo;
+use harness::host::{Cmd, Finished, Output, Ownership, ProcessError, Status};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn sh(script: &str) -> Cmd {
-    set_self_exe(env!("CARGO_BIN_EXE_patchproof"));
     Cmd::new("sh").args(["-c", script])
 }
 
@@ -24,28 +27,9 @@ fn both_ways(check: impl Fn(fn(Cmd) -> Cmd)) {
     check(Cmd::no_namespace);
 }
 
-/// A pipe with a name, to which children connect themselves.
-struct Fifo {
-    _dir: tempfile::TempDir,
-    path: std::path::PathBuf,
-}
-
-impl Fifo {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
-        Self { _dir: dir, path }
-    }
-
-    fn name(&self) -> &str {
-        self.path.to_str().unwrap()
-    }
-
-    /// Blocks until a child writes to it, and is then the reading end.
-    fn open(&self) -> File {
-        File::open(&self.path).unwrap()
-    }
+#[test]
+fn all_this_holds_for_an_ordinary_user() {
+    again::as_an_ordinary_user("all_this_holds_for_an_ordinary_user");
 }
 
 #[test]
@@ -173,7 +157,7 @@ fn lines_come_while_the_child_runs() {
     // The child waits for us at the FIFO: these two arrived before its end.
     assert_eq!(lines.recv().unwrap(), "one");
     assert_eq!(lines.recv().unwrap(), "tw\u{fffd}o");
-    std::fs::write(&fifo.path, "\n").unwrap();
+    std::fs::write(fifo.name(), "\n").unwrap();
     let done = job.wait().unwrap();
     assert_eq!(lines.recv().unwrap(), "three");
     assert!(lines.recv().is_err());
@@ -228,7 +212,7 @@ fn what_a_child_leaves_behind_ends_with_it() {
         let mut daemon = fifo.open();
         let mut said = [0; 3];
         daemon.read_exact(&mut said).unwrap();
-        std::fs::write(&up.path, "\n").unwrap();
+        std::fs::write(up.name(), "\n").unwrap();
         assert!(job.wait().unwrap().success());
         // Wait is over, so must be the daemon: what is left to read is the end.
         assert_eq!(daemon.read(&mut said).unwrap(), 0);
@@ -328,7 +312,7 @@ fn a_deadline_not_reached_changes_nothing() {
 #[test]
 fn children_that_fork_without_end_are_ended_without_a_namespace() {
     let fifo = Fifo::new();
-    let script = fifo.path.with_extension("sh");
+    let script = Path::new(fifo.name()).with_extension("sh");
     // Every generation starts the next in a session of its own and dies: no parent leads to it for long.
     let generation = "[ \"$2\" ] || { exec 8>\"$1\"; echo up >&8; }\n[ \"$2\" != 1111 ] || echo far >&8\n\
                       setsid sh \"$0\" \"$1\" \"1$2\" &\n";

@@ -36,9 +36,11 @@ pub enum Class {
     Faulted,
 }
 
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Class {
+    /// The class's word, as findings and expectations spell it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Stale => "stale",
             Self::Foreign => "foreign",
             Self::Torn => "torn",
@@ -49,7 +51,13 @@ impl fmt::Display for Class {
             Self::Poison => "poison",
             Self::Garbage => "garbage",
             Self::Faulted => "faulted",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

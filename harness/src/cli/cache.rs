@@ -3,12 +3,14 @@
 use super::Done;
 use super::args::{Cache as Args, CacheCommand};
 use crate::host::dirs;
-use crate::source::{Cache, Listed};
+use super::show::Failure;
+use crate::source::{Cache, DEFAULT_LIMIT_BYTES, Listed};
+use crate::spec;
 use serde_json::json;
 use std::time::UNIX_EPOCH;
 
 pub(super) fn cache(what: &Args, json: bool) -> Done {
-    let cache = Cache::open(&dirs::cache(), Cache::limit_from_env()?)?;
+    let cache = open()?;
     match what.what {
         CacheCommand::List => {
             let all = cache.list()?;
@@ -30,6 +32,15 @@ pub(super) fn cache(what: &Args, json: bool) -> Done {
         }
     }
     Ok(0)
+}
+
+/// Opens the cache where it is, with the limit that the user set.
+pub(super) fn open() -> Result<Cache, Failure> {
+    let limit = match std::env::var("PATCHPROOF_CACHE_SIZE") {
+        Ok(text) => spec::parse_bytes(&text).map_err(|why| Failure::Limit(text, why))?,
+        Err(_) => DEFAULT_LIMIT_BYTES,
+    };
+    Ok(Cache::open(&dirs::cache()?, limit)?)
 }
 
 fn show(one: &Listed, json: bool) {

@@ -7,7 +7,7 @@ use crate::host::dirs;
 use crate::plan::{self, Plan};
 use crate::report::{self, Reporter};
 use crate::run::{self, Config, Event};
-use crate::source::{Cache, Mode};
+use crate::host::Mode;
 use crate::spec::{self, Folders, Spec};
 use crate::store::{self, RunHeader};
 use std::io::IsTerminal;
@@ -52,6 +52,11 @@ fn root_above(matrix: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Where run folders are.
+fn runs() -> Result<PathBuf, Failure> {
+    Ok(dirs::state()?.join("runs"))
+}
+
 pub(super) fn run(what: &Run, json: bool) -> Done {
     let read = read(&what.what)?;
     start(read, &what.how, json, run::Until::Judged)
@@ -63,7 +68,7 @@ pub(super) fn build(what: &Run, json: bool) -> Done {
 }
 
 pub(super) fn replay(what: &Replay, json: bool) -> Done {
-    let run = store::find(&dirs::runs(), &what.run)?;
+    let run = store::find(&runs()?, &what.run)?;
     let header: RunHeader = store::read_json(&run.join("run.json"))?;
     let path = run.join("spec.yaml");
     let text = std::fs::read(&path).map_err(|e| Failure::File(path, e))?;
@@ -86,10 +91,10 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         spec: Arc::new(read.spec),
         plan: read.plan,
         root: read.root,
-        runs: dirs::runs(),
-        cache: Cache::open(&dirs::cache(), Cache::limit_from_env()?)?,
+        runs: runs()?,
+        cache: super::cache::open()?,
         sandbox: match how.sandbox {
-            Sandbox::On => Mode::On,
+            Sandbox::On => Mode::Bubblewrap,
             Sandbox::Off => Mode::Off,
         },
         cores: cores.unwrap_or(1),

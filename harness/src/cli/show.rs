@@ -1,6 +1,6 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
-use crate::kernel::KernelError;
+use crate::host::dirs::DirsError;
 use crate::plan::PlanError;
 use crate::run::RunError;
 use crate::source::CacheError;
@@ -27,15 +27,18 @@ pub(super) enum Failure {
     #[diagnostic(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Cache(#[from] CacheError),
+    #[diagnostic(transparent)]
+    Dirs(#[from] DirsError),
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Cache(#[from] CacheError),
     #[error("{matrix}: no folder at or above it has kconfigs/ and patches/", matrix = .0.display())]
     #[diagnostic(help("name it with --root DIR"))]
     NoRoot(PathBuf),
     #[error("the run has no cell {0}")]
     #[diagnostic(help("`patchproof list` prints the cells of a matrix; summary.json in the run's folder those of a run"))]
     NoCell(String),
+    #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
+    Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
     File(PathBuf, std::io::Error),
     #[error("{0}")]
@@ -47,9 +50,9 @@ impl Failure {
     /// 2 usage or matrix error, 3 infrastructure.
     fn code(&self) -> u8 {
         match self {
-            Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) => 2,
+            Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
             Self::Store(StoreError::NoRun { .. }) => 2,
-            Self::Run(_) | Self::Store(_) | Self::Cache(_) | Self::Kernel(_) | Self::File(..) | Self::Own(_) => 3,
+            Self::Run(_) | Self::Store(_) | Self::Cache(_) | Self::Dirs(_) | Self::File(..) | Self::Own(_) => 3,
         }
     }
 
@@ -61,9 +64,10 @@ impl Failure {
             Self::Run(_)
             | Self::Store(_)
             | Self::Cache(_)
-            | Self::Kernel(_)
+            | Self::Dirs(_)
             | Self::NoRoot(_)
             | Self::NoCell(_)
+            | Self::Limit(..)
             | Self::File(..)
             | Self::Own(_) => {
                 let help = miette::Diagnostic::help(self).map_or_else(String::new, |h| format!("\n  help: {h}"));

@@ -39,8 +39,12 @@ impl StackFrame {
 pub(super) enum Item {
     /// A frame of the stack being printed.
     Frame(StackFrame),
+    /// arm's `callee from caller+offset`: two frames.
+    Pair(StackFrame, StackFrame),
     /// The program counter of the register dump.
     Pc(StackFrame),
+    /// A program counter that is no symbol: a jump into nowhere.
+    WildPc,
     /// A stack of the reported context follows, maybe with its first frame on the same line.
     Main(Option<StackFrame>),
     /// A stack of something else follows (who allocated, who held, what another CPU does).
@@ -57,7 +61,9 @@ static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 static ARM: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"^\s*(?:\[<[0-9a-f]+>\] \((?P<f>[\w.]+)\) from \[<[0-9a-f]+>\] |(?P<f2>[A-Za-z_][\w.]*) from [\w.]+\+0x)")
+    regex(&format!(
+        r"^\s*(?:\[<[0-9a-f]+>\] \((?P<callee>[\w.]+)\) from \[<[0-9a-f]+>\] \(|(?P<callee2>[A-Za-z_][\w.]*) from (?:\[<[0-9a-f]+>\] )?){SYMBOL}"
+    ))
 });
 static INLINE: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"^\s+(?P<q>\? )?(?P<f>[A-Za-z_][\w.]*) (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+)(?: \[inline\])?$")
@@ -74,7 +80,7 @@ static MAIN: LazyLock<Regex> = LazyLock::new(|| {
 });
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at|hardirqs last|softirqs last|last function)",
+        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at)",
     )
 });
 
@@ -104,23 +110,53 @@ pub(super) fn item(text: &str) -> Item {
         if let Some(c) = PC.captures(text) {
             return Item::Pc(frame(&c));
         }
-        if let Some(c) = ARM.captures(text) {
-            // What returns to a place in `from` is the frame; its own offset is not printed.
-            let symbol = c.name("f").or_else(|| c.name("f2")).map_or("", |m| m.as_str()).to_owned();
-            return Item::Frame(StackFrame { symbol, offset: None, module: None, source: None, reliable: true });
+        if text.contains(" from ")
+            && let Some(c) = ARM.captures(text)
+        {
+            let callee = c
+                .name("callee")
+                .or_else(|| c.name("callee2"))
+                .map_or("", |m| m.as_str())
+                .to_owned();
+            let callee = StackFrame {
+                symbol: callee,
+                offset: None,
+                module: None,
+                source: None,
+                reliable: true,
+            };
+            return Item::Pair(callee, frame(&c));
         }
-        if let Some(c) = FRAME.captures(strip_context(text)).or_else(|| INLINE.captures(text)) {
+        if let Some(c) = FRAME
+            .captures(strip_context(text))
+            .or_else(|| INLINE.captures(text))
+        {
             return Item::Frame(frame(&c));
         }
     }
-    if OTHER.is_match(text) { Item::Other } else { Item::Text }
+    if text.starts_with("RIP: 0010:0x") || text.starts_with("PC is at 0x") || text.starts_with("pc : 0x") {
+        return Item::WildPc;
+    }
+    if OTHER.is_match(text) {
+        Item::Other
+    } else {
+        Item::Text
+    }
 }
 
 /// Drops ` <IRQ> `, ` <EOI> ` and their like before a frame.
 fn strip_context(text: &str) -> &str {
     let bare = text.trim_start();
     match bare.strip_prefix('<').and_then(|b| b.split_once('>')) {
-        Some((name, rest)) if name.len() <= 10 && name.trim_matches('/').bytes().all(|b| b.is_ascii_uppercase() || b == b'#') => rest,
+        Some((name, rest))
+            if name.len() <= 10
+                && name
+                    .trim_matches('/')
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'#') =>
+        {
+            rest
+        }
         _ => text,
     }
 }
@@ -150,13 +186,26 @@ pub(super) fn canonical(symbol: &str) -> String {
     let name = symbol.strip_prefix("__cfi_").unwrap_or(symbol);
     // A leading dot is powerpc's; a Rust path has no compiler suffix.
     let name = name.strip_prefix('.').unwrap_or(name);
-    let name = if name.contains('<') { name } else { name.split('.').next().unwrap_or(name) };
-    let Some(c) = SYSCALL.captures(name) else { return name.to_owned() };
+    let name = if name.contains('<') {
+        name
+    } else {
+        name.split('.').next().unwrap_or(name)
+    };
+    let Some(c) = SYSCALL.captures(name) else {
+        return name.to_owned();
+    };
     if let Some(sys) = c.name("sys") {
         return sys.as_str().to_owned();
     }
-    let bare = c.name("se").or_else(|| c.name("sysc")).map_or(name, |m| m.as_str());
-    if name.starts_with("sys_") { name.to_owned() } else { bare.to_owned() }
+    let bare = c
+        .name("se")
+        .or_else(|| c.name("sysc"))
+        .map_or(name, |m| m.as_str());
+    if name.starts_with("sys_") {
+        name.to_owned()
+    } else {
+        bare.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +215,8 @@ mod tests {
     fn symbol(text: &str) -> Option<(String, bool)> {
         match item(text) {
             Item::Frame(f) | Item::Pc(f) | Item::Main(Some(f)) => Some((f.symbol, f.reliable)),
-            Item::Main(None) | Item::Other | Item::Text => None,
+            Item::Pair(callee, caller) => Some((format!("{} < {}", callee.symbol, caller.symbol), true)),
+            Item::Main(None) | Item::WildPc | Item::Other | Item::Text => None,
         }
     }
 
@@ -177,20 +227,47 @@ mod tests {
         };
         check(" zs_free+0x12/0x340", Some(("zs_free", true)));
         check(" ? zs_free+0x12/0x340 [zsmalloc]", Some(("zs_free", false)));
-        check(" [<ffffffff81d94b69>] zs_free+0x12/0x340", Some(("zs_free", true)));
-        check(" <IRQ>  [<ffffffff81d94b69>] zs_free.part.3+0x12/0x340", Some(("zs_free.part.3", true)));
-        check(" __list_add include/linux/list.h:77 [inline]", Some(("__list_add", true)));
+        check(
+            " [<ffffffff81d94b69>] zs_free+0x12/0x340",
+            Some(("zs_free", true)),
+        );
+        check(
+            " <IRQ>  [<ffffffff81d94b69>] zs_free.part.3+0x12/0x340",
+            Some(("zs_free.part.3", true)),
+        );
+        check(
+            " __list_add include/linux/list.h:77 [inline]",
+            Some(("__list_add", true)),
+        );
         check(" zs_free+0x12/0x340 mm/zsmalloc.c:1500", Some(("zs_free", true)));
-        check("[<c010f1a8>] (zs_free) from [<c010b4f8>] (zram_free_page+0x10/0x14)", Some(("zs_free", true)));
-        check(" zs_free from zram_free_page+0x10/0x14", Some(("zs_free", true)));
-        check("[c0000000f7a2bb30] [c000000000a8f0a4] .zs_free+0x1c/0x80 (unreliable)", Some((".zs_free", true)));
-        check("([<000000000011cdb4>] zs_free+0x1c/0x80)", Some(("zs_free", true)));
+        check(
+            "[<c010f1a8>] (zs_free) from [<c010b4f8>] (zram_free_page+0x10/0x14)",
+            Some(("zs_free < zram_free_page", true)),
+        );
+        check(
+            " zs_free from zram_free_page+0x10/0x14",
+            Some(("zs_free < zram_free_page", true)),
+        );
+        check(
+            "[c0000000f7a2bb30] [c000000000a8f0a4] .zs_free+0x1c/0x80 (unreliable)",
+            Some((".zs_free", true)),
+        );
+        check(
+            "([<000000000011cdb4>] zs_free+0x1c/0x80)",
+            Some(("zs_free", true)),
+        );
         check("RIP: 0010:zs_free+0x12/0x340", Some(("zs_free", true)));
-        check("RIP: 0010:[<ffffffff8123487f>]  [<ffffffff8123487f>] zs_free+0x61f/0x4b50", Some(("zs_free", true)));
+        check(
+            "RIP: 0010:[<ffffffff8123487f>]  [<ffffffff8123487f>] zs_free+0x61f/0x4b50",
+            Some(("zs_free", true)),
+        );
         check("pc : zs_free+0x12/0x340", Some(("zs_free", true)));
         check("PC is at zs_free+0x12/0x340", Some(("zs_free", true)));
         check("NIP [c0000000000a] zs_free+0x12/0x340", Some(("zs_free", true)));
-        check(" <mm::Pool as mm::Drop>::drop+0x12/0x340", Some(("<mm::Pool as mm::Drop>::drop", true)));
+        check(
+            " <mm::Pool as mm::Drop>::drop+0x12/0x340",
+            Some(("<mm::Pool as mm::Drop>::drop", true)),
+        );
         check("RIP: 0033:0x455777", None);
         check(" R10: 0000000000000000 R11: 0000000000000246", None);
         check("ffff8801dae06740: ffffffff812c80ee (zs_free+0x6e/0xd0)", None);
@@ -199,7 +276,12 @@ mod tests {
 
     #[test]
     fn other_peoples_stacks_are_told_apart() {
-        for text in ["Allocated by task 7:", "Freed by task 7:", "-> #2 (lock){+.+.}:", "NMI backtrace for cpu 1"] {
+        for text in [
+            "Allocated by task 7:",
+            "Freed by task 7:",
+            "-> #2 (lock){+.+.}:",
+            "NMI backtrace for cpu 1",
+        ] {
             assert_eq!(item(text), Item::Other, "{text}");
         }
         assert_eq!(item("Call trace:"), Item::Main(None));

@@ -6,6 +6,7 @@
 //! pure, bounded and linear in the console's size, and no bytes can make it panic. It does not judge
 //! (that is `verdict`), and never reads a test's status off the console.
 
+mod allow;
 mod blame;
 mod frame;
 mod helper;
@@ -13,12 +14,14 @@ mod line;
 mod reboot;
 mod report;
 mod rule;
+mod rules;
 mod scan;
 
+pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
 pub use frame::StackFrame;
 pub use line::{Caller, LINE_LEN_MAX, Line, Lines, lines, marks};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Most splats that one console gives.
 pub const REPORTS_MAX: usize = 64;
@@ -28,7 +31,7 @@ pub const REPORT_LEN_MAX: usize = 16 * 1024;
 pub const TITLE_LEN_MAX: usize = 160;
 
 /// What a splat is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A bad access that KASAN caught.
@@ -105,7 +108,9 @@ pub struct Splat {
 #[must_use]
 pub fn analyze(raw: &[u8]) -> Vec<Splat> {
     let starts = scan::starts(raw);
-    (0..starts.len()).map(|i| report::splat(raw, &starts[i], &starts[i + 1..])).collect()
+    (0..starts.len())
+        .map(|i| report::splat(raw, &starts[i], &starts[i + 1..]))
+        .collect()
 }
 
 impl Splat {
@@ -125,3 +130,6 @@ impl Splat {
         format!("{}-{}", self.kind.name(), &hash.finalize().to_hex()[..16])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ static REBOOT: Rule = Rule {
     blame: Blame::Nobody,
     skip: &[],
     stands: Stands::Alone,
+    stamped: false,
 };
 
 /// What firmware, loader or kernel say first after a reset.
@@ -23,7 +24,12 @@ const BANNERS: &[&str] = &[
     "SeaBIOS (version ",
 ];
 /// What the kernel says when a reboot or power-off was asked for.
-const ASKED: &[&str] = &["reboot: ", "Restarting system", "kexec_core: Starting new kernel", "ACPI: PM: Preparing to enter system sleep state S5"];
+const ASKED: &[&str] = &[
+    "reboot: ",
+    "Restarting system",
+    "kexec_core: Starting new kernel",
+    "ACPI: PM: Preparing to enter system sleep state S5",
+];
 /// A kernel that got this far in its own time had booted.
 const BOOTED_NS: u64 = 1_000_000_000;
 

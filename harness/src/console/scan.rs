@@ -9,6 +9,8 @@ use super::{Kind, REPORTS_MAX};
 
 /// Most lines that one report is looked for in.
 pub(super) const BODY_LINES_MAX: usize = 1500;
+/// Most bytes that one report is looked for in.
+pub(super) const BODY_LEN_MAX: usize = 256 * 1024;
 /// How many of the latest reports a header may belong to.
 const LOOK_BACK: usize = 8;
 /// How many lines below a report's header its trap line may stand.
@@ -48,8 +50,14 @@ pub(super) fn starts(raw: &[u8]) -> Vec<Start> {
             mark_stack(&mut starts, line.caller);
             continue;
         }
-        let Some((rule, captures)) = find(text) else { continue };
-        let parts = captures.iter().skip(1).map(|m| m.map_or_else(String::new, |m| m.as_str().to_owned())).collect();
+        let Some((rule, captures)) = find(text, line.t_ns.is_some()) else {
+            continue;
+        };
+        let parts = captures
+            .iter()
+            .skip(1)
+            .map(|m| m.map_or_else(String::new, |m| m.as_str().to_owned()))
+            .collect();
         let named = captures.name("f").map(|m| m.as_str().to_owned());
         place(&mut starts, start(rule, &line, line_no, parts, named));
         if starts.len() == REPORTS_MAX {
@@ -59,8 +67,23 @@ pub(super) fn starts(raw: &[u8]) -> Vec<Start> {
     starts
 }
 
-fn start(rule: &'static Rule, line: &Line<'_>, line_no: usize, captures: Vec<String>, named: Option<String>) -> Start {
-    Start { rule, offset: line.offset, captures, named, t_ns: line.t_ns, caller: line.caller, line_no, has_stack: false }
+fn start(
+    rule: &'static Rule,
+    line: &Line<'_>,
+    line_no: usize,
+    captures: Vec<String>,
+    named: Option<String>,
+) -> Start {
+    Start {
+        rule,
+        offset: line.offset,
+        captures,
+        named,
+        t_ns: line.t_ns,
+        caller: line.caller,
+        line_no,
+        has_stack: false,
+    }
 }
 
 /// Whether two lines may come from the same context.
@@ -69,27 +92,34 @@ pub(super) fn same_context(one: Option<Caller>, other: Option<Caller>) -> bool {
 }
 
 fn mark_stack(starts: &mut [Start], caller: Option<Caller>) {
-    for open in starts.iter_mut().rev().take(LOOK_BACK).filter(|s| same_context(s.caller, caller)) {
+    for open in starts
+        .iter_mut()
+        .rev()
+        .take(LOOK_BACK)
+        .filter(|s| same_context(s.caller, caller))
+    {
         open.has_stack = true;
     }
 }
 
 /// Adds a header as a report of its own, or leaves it to the one that it belongs to.
 fn place(starts: &mut Vec<Start>, new: Start) {
-    let near = |s: &Start, lines: usize| same_context(s.caller, new.caller) && new.line_no - s.line_no <= lines;
+    let near =
+        |s: &Start, lines: usize| same_context(s.caller, new.caller) && new.line_no - s.line_no <= lines;
     let preface = |s: &&mut Start| s.rule.stands == Stands::Preface && near(s, PREFACE_LINES);
     // A trap is announced by a report that still lacks the stack that it promised.
     let announced = |s: &Start| {
         s.rule.kind == Kind::Oops && s.rule.blame != Blame::Nobody && !s.has_stack && near(s, TRAP_LINES)
     };
     let belongs = match new.rule.stands {
-        Stands::Alone | Stands::Preface | Stands::Trap => {
+        Stands::Alone | Stands::Preface | Stands::Trap | Stands::Detail => {
             if let Some(preface) = starts.iter_mut().rev().take(LOOK_BACK).find(preface) {
                 // The report's own header names it; its first line stays the first line.
                 (preface.rule, preface.captures, preface.named) = (new.rule, new.captures, new.named);
                 return;
             }
-            new.rule.stands == Stands::Trap && starts.iter().rev().take(LOOK_BACK).any(announced)
+            new.rule.stands == Stands::Detail
+                || new.rule.stands == Stands::Trap && starts.iter().rev().take(LOOK_BACK).any(announced)
         }
         Stands::Aftermath => !starts.is_empty(),
         Stands::Part | Stands::Panic => starts.iter().rev().take(LOOK_BACK).any(|s| near(s, PANIC_LINES)),
@@ -111,10 +141,13 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Reads a report from its header up to its end marker, the next report of its context, or the limit.
     pub(super) fn read(raw: &'a [u8], start: &Start, next: &[Start]) -> Self {
-        let bound = next.iter().find(|n| same_context(n.caller, start.caller)).map_or(raw.len(), |n| n.offset);
+        // Reports of a single line stand anywhere, even in the middle of another's stack.
+        let cuts = |n: &&Start| n.rule.blame != Blame::Nobody && same_context(n.caller, start.caller);
+        let bound = next.iter().find(cuts).map_or(raw.len(), |n| n.offset);
         let mut all: Vec<Line<'a>> = Vec::new();
         let mut boxes = 0;
-        for mut line in lines(&raw[start.offset..]).take(BODY_LINES_MAX) {
+        let bytes = &raw[start.offset..raw.len().min(start.offset + BODY_LEN_MAX)];
+        for mut line in lines(bytes).take(BODY_LINES_MAX) {
             line.offset += start.offset;
             line.end += start.offset;
             if line.offset >= bound {
@@ -129,19 +162,28 @@ impl<'a> Body<'a> {
                 break;
             }
         }
-        Self { all, caller: start.caller }
+        Self {
+            all,
+            caller: start.caller,
+        }
     }
 
     /// The report's own lines, header included; all of them where lines don't say who printed them.
     pub(super) fn own(&self) -> Vec<&Line<'a>> {
         let tagged = self.caller.is_some();
-        self.all.iter().filter(|line| !tagged || line.caller == self.caller).collect()
+        self.all
+            .iter()
+            .filter(|line| !tagged || line.caller == self.caller)
+            .collect()
     }
 }
 
 /// Whether reports of a kind stand between two rules of `=`.
 fn boxed(kind: Kind) -> bool {
-    matches!(kind, Kind::Kasan | Kind::Kmsan | Kind::Kcsan | Kind::Kfence | Kind::Ubsan)
+    matches!(
+        kind,
+        Kind::Kasan | Kind::Kmsan | Kind::Kcsan | Kind::Kfence | Kind::Ubsan
+    )
 }
 
 fn is_box(text: &str) -> bool {

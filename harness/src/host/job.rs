@@ -4,17 +4,21 @@
 //! [`Killer`] to interrupt the waiting thread. Not here: how the keeper owns the tree.
 
 use super::control::{Heard, Listener, Message, Ownership};
+use super::launch::Launch;
 use super::output::Sink;
 use super::process::{Cmd, Finished, ProcessError, Status};
-use super::{keeper, resolve, roles};
-use std::ffi::{OsStr, OsString};
+use super::sandbox::{Sandbox, SandboxError, last_words};
+use super::{fs, roles};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How often the disk use of a sandbox is looked at, at most.
+const DISK_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Cmd {
     /// Starts the child under the keeper, and returns when it runs (a few milliseconds).
@@ -26,20 +30,18 @@ impl Cmd {
             program: self.program.clone(),
             source,
         };
-        if let Some(dir) = self.cwd.as_ref().filter(|dir| !dir.is_dir()) {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::NotADirectory,
-                format!("{} is not a directory", dir.display()),
-            )));
-        }
-        let env = environment(&self);
-        let executable = resolve::executable(&self.program, path_of(&env))?;
+        let Launch {
+            args,
+            env,
+            cwd,
+            sandboxed,
+        } = Launch::of(&self)?;
         let (stdout_fd, stdout) = Sink::open(&self.stdout).map_err(failed)?;
         let (stderr_fd, stderr) = Sink::open(&self.stderr).map_err(failed)?;
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         let killer = Killer(Arc::new(ours.try_clone().map_err(failed)?));
         let listener = Listener::new(ours);
-        let mut keeper = duct::cmd(roles::self_exe(), keeper_args(&self, executable))
+        let mut keeper = duct::cmd(roles::self_exe(), args)
             .unchecked()
             .full_env(env)
             .stdin_file(theirs)
@@ -50,7 +52,7 @@ impl Cmd {
                 command.process_group(0);
                 Ok(())
             });
-        if let Some(dir) = &self.cwd {
+        if let Some(dir) = cwd {
             keeper = keeper.dir(dir);
         }
         let handle = keeper.start().map_err(failed)?;
@@ -68,10 +70,12 @@ impl Cmd {
                 after,
                 waits_for,
             }),
+            sandboxed,
+            disk: self.sandbox.as_deref().and_then(DiskWatch::of),
             stdout,
             stderr,
         };
-        job.await_start().map_err(failed)?;
+        job.await_start()?;
         Ok(job)
     }
 
@@ -84,38 +88,63 @@ impl Cmd {
     }
 }
 
-/// What the keeper is told about `cmd`.
-fn keeper_args(cmd: &Cmd, executable: PathBuf) -> Vec<OsString> {
-    let mut args = vec![OsString::from(roles::KEEPER)];
-    if cmd.no_namespace {
-        args.push(keeper::NO_NAMESPACE.into());
-    }
-    args.push(keeper::COMMAND.into());
-    args.push(executable.into());
-    args.extend(cmd.args.iter().cloned());
-    args
-}
-
-/// The whole environment of the child.
-fn environment(cmd: &Cmd) -> Vec<(OsString, OsString)> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| resolve::DEFAULT_PATH.into());
-    let mut all = vec![("PATH".into(), path), ("LANG".into(), "C.UTF-8".into())];
-    all.extend(cmd.env.iter().cloned());
-    all
-}
-
-fn path_of(env: &[(OsString, OsString)]) -> &OsStr {
-    // The last one wins, as it does for the child.
-    env.iter()
-        .rev()
-        .find(|(name, _)| name == "PATH")
-        .map_or(OsStr::new(""), |(_, value)| value)
-}
-
 struct Deadline {
     at: Instant,
     after: Duration,
     waits_for: &'static str,
+}
+
+fn sandbox_failed(errno: i32, what: String) -> SandboxError {
+    match errno {
+        0 => SandboxError::Refused { said: what },
+        errno => SandboxError::Setup {
+            what,
+            source: io::Error::from_raw_os_error(errno),
+        },
+    }
+}
+
+/// What was heard by the end of a tree.
+#[derive(Default)]
+struct End {
+    /// How the command ended, or bubblewrap in its place.
+    status: Option<Status>,
+    /// How the command inside of bubblewrap ended.
+    inside: Option<i32>,
+    /// The sandbox could not be made.
+    failed: Option<SandboxError>,
+    /// We ended it, for this.
+    stopped: Option<ProcessError>,
+}
+
+/// Looks now and then at what a sandboxed command has written: no event tells of a folder's size.
+struct DiskWatch {
+    uppers: Vec<PathBuf>,
+    allowed: u64,
+    next: Instant,
+}
+
+impl DiskWatch {
+    fn of(sandbox: &Sandbox) -> Option<Self> {
+        let allowed = sandbox.limits.disk?;
+        let uppers = sandbox.uppers().map(Path::to_owned).collect();
+        Some(Self {
+            uppers,
+            allowed,
+            next: Instant::now() + DISK_LOOK_EVERY,
+        })
+    }
+
+    /// Looks once, and puts off the next look so that looking stays below a fiftieth of a core.
+    fn look(&mut self) -> Option<SandboxError> {
+        let start = Instant::now();
+        let used = self.uppers.iter().map(|upper| fs::usage(upper)).sum();
+        self.next = Instant::now() + (start.elapsed() * 50).max(DISK_LOOK_EVERY);
+        (used > self.allowed).then_some(SandboxError::Disk {
+            used,
+            allowed: self.allowed,
+        })
+    }
 }
 
 /// Ends a job's tree from anywhere, while another thread waits for it.
@@ -138,6 +167,8 @@ pub struct Job {
     ownership: Ownership,
     program: PathBuf,
     deadline: Option<Deadline>,
+    sandboxed: bool,
+    disk: Option<DiskWatch>,
     stdout: Sink,
     stderr: Sink,
 }
@@ -149,67 +180,113 @@ impl Job {
     /// its child had ended before.
     ///
     /// # Errors
-    /// [`ProcessError::Deadline`] and [`ProcessError::Wait`].
+    /// [`ProcessError::Deadline`], [`ProcessError::Wait`], and [`ProcessError::Sandbox`] where there is one.
     pub fn wait(mut self) -> Result<Finished, ProcessError> {
-        let mut deadline = self.deadline.as_ref().map(|deadline| deadline.at);
-        let mut ended = None;
-        let mut too_late = None;
-        loop {
-            match self
-                .listener
-                .next(deadline)
-                .map_err(|source| self.failed(source))?
-            {
-                Heard::Message(Message::Ended(status)) => ended = Some(status),
-                Heard::Message(_) => {}
-                Heard::TimedOut => {
-                    self.kill();
-                    deadline = None;
-                    // Only what it left behind may still be going when it has ended in time.
-                    too_late = self.deadline.take().filter(|_| ended.is_none());
-                }
-                Heard::End => break,
-            }
-        }
+        let end = self.listen().map_err(|source| self.failed(source))?;
         self.handle.wait().map_err(|source| self.failed(source))?;
         let stdout = self.stdout.finish().map_err(|source| self.failed(source))?;
         let stderr = self.stderr.finish().map_err(|source| self.failed(source))?;
-        if let Some(Deadline { after, waits_for, .. }) = too_late {
-            return Err(ProcessError::Deadline {
-                program: self.program.clone(),
-                waits_for,
-                after,
-            });
-        }
-        // Without a report of its own end it was ended with the namespace.
+        let status = match end {
+            End {
+                stopped: Some(why), ..
+            } => return Err(why),
+            End {
+                failed: Some(error), ..
+            } => return Err(error.into()),
+            End {
+                inside: Some(code), ..
+            } => Status::Exit(code),
+            // Bubblewrap ended on its own without having run the command.
+            End {
+                status: Some(Status::Exit(_)),
+                ..
+            } if self.sandboxed => {
+                return Err(SandboxError::Refused {
+                    said: last_words(&stderr),
+                }
+                .into());
+            }
+            End {
+                status: Some(status), ..
+            } => status,
+            // Without a report of its own end it was ended with the namespace.
+            End { status: None, .. } => Status::Signal(9),
+        };
         Ok(Finished {
-            status: ended.unwrap_or(Status::Signal(9)),
+            status,
             stdout,
             stderr,
         })
     }
 
+    /// Takes reports until every process of the tree is gone.
+    fn listen(&mut self) -> io::Result<End> {
+        let mut end = End::default();
+        loop {
+            let deadline = self.deadline.as_ref().map(|deadline| deadline.at);
+            let look = self.disk.as_ref().map(|disk| disk.next);
+            match self.listener.next(deadline.into_iter().chain(look).min())? {
+                Heard::Message(Message::Ended(status)) => end.status = Some(status),
+                Heard::Message(Message::Inside(code)) => end.inside = Some(code),
+                Heard::Message(Message::Failed { errno, what }) => {
+                    end.failed = Some(sandbox_failed(errno, what));
+                }
+                Heard::Message(Message::Mode(_) | Message::Started) => {}
+                Heard::TimedOut => {
+                    if let Some(why) = self.why_stop() {
+                        self.kill();
+                        (self.deadline, self.disk) = (None, None);
+                        // Only what it left behind may still be going when it has ended in time.
+                        end.stopped = Some(why).filter(|_| end.status.is_none());
+                    }
+                }
+                Heard::End => return Ok(end),
+            }
+        }
+    }
+
+    /// Whether the job has used up its time or its disk.
+    fn why_stop(&mut self) -> Option<ProcessError> {
+        if let Some(&Deadline { at, after, waits_for }) = self.deadline.as_ref()
+            && at <= Instant::now()
+        {
+            return Some(ProcessError::Deadline {
+                program: self.program.clone(),
+                waits_for,
+                after,
+            });
+        }
+        self.disk.as_mut()?.look().map(ProcessError::Sandbox)
+    }
+
     /// Waits until the command runs, so that a failure to run it is not taken for its own.
-    fn await_start(&mut self) -> io::Result<()> {
+    fn await_start(&mut self) -> Result<(), ProcessError> {
+        let failed = |source| ProcessError::Start {
+            program: self.program.clone(),
+            source,
+        };
         let mut owned = false;
         loop {
-            match self.listener.next(None)? {
+            match self.listener.next(None).map_err(failed)? {
                 Heard::Message(Message::Mode(mode)) => {
                     self.ownership = mode;
                     owned = true;
                 }
                 Heard::Message(Message::Started) => return Ok(()),
-                Heard::Message(Message::Failed { errno: 0, what }) => return Err(io::Error::other(what)),
-                Heard::Message(Message::Failed { errno, .. }) => {
-                    return Err(io::Error::from_raw_os_error(errno));
+                Heard::Message(Message::Failed { errno, what }) if self.sandboxed => {
+                    return Err(sandbox_failed(errno, what).into());
                 }
-                Heard::End | Heard::TimedOut if owned => {
-                    return Err(io::Error::other("its keeper was killed before it ran"));
+                Heard::Message(Message::Failed { errno: 0, what }) => {
+                    return Err(failed(io::Error::other(what)));
+                }
+                Heard::Message(Message::Failed { errno, .. }) => {
+                    return Err(failed(io::Error::from_raw_os_error(errno)));
                 }
                 Heard::End | Heard::TimedOut => {
-                    return Err(io::Error::other(
-                        "the executable that should keep it is not patchproof",
-                    ));
+                    return Err(failed(io::Error::other(match owned {
+                        true => "its keeper was killed before it ran",
+                        false => "the executable that should keep it is not patchproof",
+                    })));
                 }
                 Heard::Message(Message::Ended(_) | Message::Inside(_)) => {}
             }

@@ -10,7 +10,7 @@
 
 use super::control::{Message, Ownership};
 use super::process::Status;
-use super::{ids, roles, sweep};
+use super::{cgroup, ids, procfs, roles, sweep};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -62,6 +62,7 @@ pub(super) fn keeper(args: Vec<OsString>) -> ExitCode {
     if fallback {
         sweep::descendants();
     }
+    plan.cgroups.iter().for_each(|group| cgroup::remove(group));
     ExitCode::SUCCESS
 }
 
@@ -89,7 +90,10 @@ pub(super) fn init(args: Vec<OsString>) -> ExitCode {
     }
     match plan.start_command() {
         Ok(mut child) => {
-            Message::Started.send(&control);
+            // A sandbox reports its start by itself, and must be the only one to write while bubblewrap does.
+            if !plan.sandboxed {
+                Message::Started.send(&control);
+            }
             Message::Ended(reap_until(&mut child)).send(&control);
         }
         Err(source) => Message::failed("running it", &source).send(&control),
@@ -219,9 +223,7 @@ fn reap_until(child: &mut Child) -> Status {
 
 /// The number of our parent in the namespace that /proc shows.
 fn parent() -> Option<OsString> {
-    let stat = std::fs::read("/proc/self/stat").ok()?;
-    let (_, parent) = sweep::state_and_parent(&stat)?;
-    Some(parent.to_string().into())
+    procfs::own().map(|own| own.parent.to_string().into())
 }
 
 fn usage() -> ExitCode {

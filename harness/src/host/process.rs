@@ -2,6 +2,7 @@
 //!
 //! Not here: starting them and waiting for them, which `job` does.
 
+use super::sandbox::{Sandbox, SandboxError};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub struct Cmd {
     pub(super) stderr: Output,
     pub(super) deadline: Option<(Duration, &'static str)>,
     pub(super) no_namespace: bool,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
 }
 
 impl Cmd {
@@ -55,6 +57,7 @@ impl Cmd {
             stderr: capture,
             deadline: None,
             no_namespace: false,
+            sandbox: None,
         }
     }
 }
@@ -172,6 +175,10 @@ pub enum ProcessError {
         /// Why.
         source: std::io::Error,
     },
+    /// Its sandbox failed, not the child itself.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sandbox(#[from] SandboxError),
     /// It took too long and was ended with everything it had started.
     #[error("{program} was ended after {after:?} of waiting for {waits_for}", program = .program.display())]
     Deadline {

@@ -2,7 +2,7 @@
 //!
 //! Not here: what the roles do.
 
-use super::keeper;
+use super::{keeper, sandbox_role};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 pub(super) const KEEPER: &str = "__keeper";
 /// Is process 1 of the namespace.
 pub(super) const INIT: &str = "__init";
+
+/// Mounts and limits what bubblewrap cannot, then becomes bubblewrap.
+pub(super) const SANDBOX: &str = "__sandbox";
 
 /// This executable, whatever has become of its file since (a rebuild may have replaced it).
 pub(super) const SELF_EXE: &str = "/proc/self/exe";
@@ -29,6 +32,7 @@ pub fn reexec() -> Option<ExitCode> {
     match role.to_str()? {
         KEEPER => Some(keeper::keeper(rest)),
         INIT => Some(keeper::init(rest)),
+        SANDBOX => Some(sandbox_role::run(rest)),
         _ => None,
     }
 }

@@ -346,10 +346,10 @@ impl Record {
         }
     }
 
-    /// Reads what QEMU got so far; the last reading before its end stays.
+    /// Reads what QEMU got so far. A process that is just ending shows less than it showed before.
     fn sample(&mut self) {
         if let Some(usage) = self.pid.and_then(Usage::of) {
-            self.usage = usage;
+            self.usage = self.usage.at_least(usage);
         }
     }
 

@@ -109,6 +109,6 @@ pub struct MachineRun {
     pub boot_s: Option<f64>,
     /// From the call of [`boot`] to the end of QEMU, in seconds.
     pub wall_s: f64,
-    /// What QEMU got from the host, as last seen.
+    /// What QEMU got from the host, up to its end or shortly before.
     pub usage: Usage,
 }

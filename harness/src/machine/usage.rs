@@ -14,6 +14,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The larger of each value: all of them only grow while a process lives.
+    pub(super) fn at_least(self, other: Self) -> Self {
+        Self {
+            cpu_s: self.cpu_s.max(other.cpu_s),
+            cpu_wait_s: match (self.cpu_wait_s, other.cpu_wait_s) {
+                (Some(one), Some(two)) => Some(one.max(two)),
+                (one, two) => one.or(two),
+            },
+            resident_kib_max: self.resident_kib_max.max(other.resident_kib_max),
+        }
+    }
+
     /// Reads a process's usage; `None` when it is gone.
     pub(super) fn of(pid: i32) -> Option<Self> {
         let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
@@ -76,6 +88,22 @@ mod tests {
         let own = Usage::of(std::process::id().cast_signed()).unwrap();
         assert!(own.resident_kib_max > 0);
         assert_eq!(Usage::of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_that_is_ending_takes_nothing_back() {
+        let alive = Usage {
+            cpu_s: 1.0,
+            cpu_wait_s: Some(2.0),
+            resident_kib_max: 3,
+        };
+        let zombie = Usage {
+            cpu_s: 1.5,
+            cpu_wait_s: None,
+            resident_kib_max: 0,
+        };
+        let both = Usage { cpu_s: 1.5, ..alive };
+        assert_eq!((alive.at_least(zombie), zombie.at_least(alive)), (both, both));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct Cell {
 #[derive(Debug, Clone)]
 pub enum PlanError {
     /// The matrix file asks for what can't be.
-    Spec(Box<SpecError>),
+    Spec(SpecError),
     /// A pattern given on the command line selects no cell.
     NoCell {
         /// The pattern.
@@ -108,7 +108,7 @@ impl PlanError {
         match self {
             Self::Spec(_) => None,
             Self::NoCell { closest, .. } => Some(format!(
-                "a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: {}",
+                "a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: {}",
                 closest.join(", ")
             )),
         }
@@ -151,6 +151,6 @@ impl Diagnostic for PlanError {
 
 impl From<SpecError> for PlanError {
     fn from(e: SpecError) -> Self {
-        Self::Spec(Box::new(e))
+        Self::Spec(e)
     }
 }

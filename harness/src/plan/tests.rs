@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use super::{CELLS_MAX, Plan, expand};
+use super::{CELLS_MAX, Cell, Plan, expand};
 use crate::spec::tests::{GOOD, edited, good};
 
 fn plan(text: &str) -> Plan {
@@ -44,6 +44,31 @@ fn the_axes_are_crossed_in_a_fixed_order() {
     ");
     let backend = edited("backend: qemu", "backend: virtme-ng");
     assert_eq!(plan(&backend).cells[0].id, "fixed.small@virtme-ng.pressure.off");
+}
+
+#[test]
+fn the_demo_that_ships_has_its_four_cells() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = crate::spec::Folders {
+        kconfigs: root.join("kconfigs"),
+        patches: root.join("patches"),
+    };
+    let spec = crate::spec::load(&root.join("workflows/demo.yaml"), &folders);
+    let plan = expand(&spec.unwrap_or_else(|e| panic!("{}", e.render_plain()))).unwrap();
+    let said = |cell: &Cell| {
+        format!(
+            "{} {}",
+            cell.id,
+            cell.expect.as_ref().map_or("", |e| e.verdict.word())
+        )
+    };
+    insta::assert_snapshot!(plan.cells.iter().map(said).collect::<Vec<_>>().join("\n"), @r"
+    fixed.small@qemu.pressure.off pass
+    fixed.small@qemu.pressure.zswap_writeback pass
+    defect.small@qemu.pressure.off any
+    defect.small@qemu.pressure.zswap_writeback fail
+    ");
+    assert_eq!(plan.cells[1].racepoint.arms[0].delay_us_max, 300);
 }
 
 #[test]
@@ -257,11 +282,11 @@ fn patterns_select() {
     ];
     insta::assert_snapshot!(shown.map(|s| s.unwrap_err().render_plain()).concat(), @r"
     error: no cell is selected by `defct`
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback
     error: no cell is selected by `*.of`
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: fixed.small@qemu.pressure.off, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: fixed.small@qemu.pressure.off, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback, fixed.small@qemu.pressure.zswap_writeback
     error: an empty pattern selects no cell
-      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; there are: fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback
+      help: a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: fixed.small@qemu.pressure.off, fixed.small@qemu.pressure.zswap_writeback, defect.small@qemu.pressure.off, defect.small@qemu.pressure.zswap_writeback
     ");
 }
 

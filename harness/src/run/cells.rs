@@ -1,7 +1,7 @@
 //! The executor of one cell: boots its machine, passes on what the guest says, and has what is left
 //! judged.
 
-use super::dispatch::{Config, RunError, infra, scratch};
+use super::dispatch::{Config, RunError, infra};
 use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
@@ -10,11 +10,12 @@ use crate::machine::{
     initramfs,
 };
 use crate::plan::Cell;
+use crate::source::cache::Scratch;
 use crate::spec;
 use crate::store;
 use crate::verdict::{self, Evidence, Planned, Verdict};
 use guest_tests::catalogue::Counter;
-use guest_tests::protocol::{self, Body, CaseRequest, Request};
+use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,8 @@ const NEWS_WAITING_MAX: usize = 256;
 /// What all cells of a run share.
 pub(super) struct CellContext {
     run_dir: PathBuf,
-    scratch: PathBuf,
+    /// For the machines' disks; gone with the run, however it ends.
+    scratch: Scratch,
     accel_cache: PathBuf,
     qemu: PathBuf,
     base: Arc<initramfs::Base>,
@@ -42,7 +44,7 @@ impl CellContext {
         let base = initramfs::Base::new(agent::BYTES).map_err(RunError::Initramfs)?;
         Ok(Self {
             run_dir: run_dir.to_owned(),
-            scratch: scratch(&config.cache),
+            scratch: config.cache.scratch()?,
             accel_cache: config.cache.root().join("accel"),
             qemu: std::env::var_os("PATCHPROOF_QEMU").map_or_else(|| machine::QEMU.into(), PathBuf::from),
             base: Arc::new(base),
@@ -148,7 +150,7 @@ impl Run<'_> {
         };
         let probe = machine::accel::Probe {
             qemu: self.context.qemu.clone(),
-            kernel: self.kernel.image(),
+            kernel: self.kernel.dir.join("bzImage"),
             kernel_key: self.kernel.key.to_string(),
             base: Arc::clone(&self.context.base),
             cache: self.context.accel_cache.clone(),
@@ -176,12 +178,12 @@ impl Run<'_> {
                 racepoints: cell.racepoint.arms.clone(),
             }],
         };
-        let what = Asked { kernel: self.kernel.key.to_string(), agent: agent::hash(), accel: accel.word(), request: &request };
+        let what = Asked { kernel: self.kernel.key.to_string(), agent: agent::hash(), accel: accel.to_string(), request: &request };
         store::write_json(&evidence_dir.join("asked.json"), &what).map_err(|e| e.to_string())?;
         Ok(MachineConfig {
             qemu: self.context.qemu.clone(),
             accel,
-            kernel: self.kernel.image(),
+            kernel: self.kernel.dir.join("bzImage"),
             base: Arc::clone(&self.context.base),
             request,
             cpus: spec.cpus,
@@ -189,7 +191,7 @@ impl Run<'_> {
             disks: spec.swap.map(|size| Disk { serial: "swap0".to_owned(), size }).into_iter().collect(),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),
-            scratch: self.context.scratch.clone(),
+            scratch: self.context.scratch.path().to_owned(),
             deadlines: Deadlines::on(accel),
         })
     }
@@ -204,7 +206,7 @@ impl Run<'_> {
                 Body::Hello(_) => Event::CellBooted {
                     cell: cell.clone(),
                     boot_s: at.duration_since(started).as_secs_f64(),
-                    accel: choice.accel.word().to_owned(),
+                    accel: choice.accel.to_string(),
                     accel_why: choice.why.clone(),
                 },
                 Body::Progress(progress) => Event::CellProgress {
@@ -224,6 +226,7 @@ impl Run<'_> {
     fn judge(&self, config: &MachineConfig, run: &MachineRun, evidence_dir: &Path) -> (Verdict, evidence::Figures, bool) {
         let console = std::fs::read(&run.console).ok();
         let splats: Vec<Splat> = console.as_deref().map(console::analyze).unwrap_or_default();
+        let frames: Vec<Frame> = run.frames.frames().cloned().collect();
         let planned = Planned {
             case: self.cell.id.clone(),
             budget: self.cell.case.spec.budget,
@@ -232,7 +235,7 @@ impl Run<'_> {
         };
         let verdict = verdict::judge(&Evidence {
             planned: &planned,
-            frames: &run.frames.frames,
+            frames: &frames,
             stream: &evidence::stream(&run.frames),
             console: console.as_deref(),
             splats: &splats,
@@ -255,7 +258,7 @@ impl Run<'_> {
 struct Asked<'a> {
     kernel: String,
     agent: &'a str,
-    accel: &'a str,
+    accel: String,
     request: &'a Request,
 }
 

@@ -5,12 +5,13 @@ use super::kernels::{self, Made};
 use super::{CellRecord, Event, KernelRecord, Summary};
 use crate::machine::agent;
 use crate::plan::{Cell, Plan};
-use crate::source::{Cache, Mode};
+use crate::host::Mode;
+use crate::source::{Cache, CacheError};
 use crate::spec::Spec;
 use crate::store::{RunDir, RunHeader, StoreError};
 use crate::verdict::{self, Verdict};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -56,6 +57,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),
+    /// The cache could not be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] CacheError),
     /// The guest's root could not be made.
     #[error("could not make the guest's initramfs: {0}")]
     Initramfs(std::io::Error),
@@ -338,9 +343,4 @@ fn kernel_names(cells: &[Cell]) -> Vec<&str> {
 /// A verdict for a cell that never ran.
 pub(super) fn infra(error: impl ToString) -> Verdict {
     Verdict::Infra { error: error.to_string() }
-}
-
-/// Where a run keeps what machines need only while they run.
-pub(super) fn scratch(cache: &Cache) -> PathBuf {
-    Path::join(cache.root(), "scratch")
 }

@@ -54,7 +54,7 @@ pub(super) fn stream(log: &FrameLog) -> Stream {
     match &log.end {
         StreamEnd::Clean => Stream::Clean,
         StreamEnd::CutOff { .. } => Stream::CutOff,
-        StreamEnd::Broken { offset, why } => Stream::Broken(format!("at byte {offset}: {why}")),
+        StreamEnd::Broken { at, why } => Stream::Broken(format!("at byte {at}: {why}")),
         StreamEnd::Open => Stream::Broken("their stream was still open when the machine was gone".to_owned()),
     }
 }
@@ -105,7 +105,7 @@ impl Figures {
         let mut figures = Self { boot_s: run.boot_s, ..Self::default() };
         let marks: BTreeMap<u64, u64> = console.map(console::marks).unwrap_or_default().into_iter().collect();
         let mut start_ns = None;
-        for frame in &run.frames.frames {
+        for frame in run.frames.frames() {
             match &frame.body {
                 Body::Start(_) => start_ns = Some(marks.get(&frame.seq).copied().unwrap_or(frame.t_ns)),
                 Body::Progress(progress) => {

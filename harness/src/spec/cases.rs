@@ -19,12 +19,16 @@ const KEYS: &[&str] = &["workload", "seed", "budget", "params"];
 /// Reads all cases; one whose workload has an error is left out.
 pub(super) fn read(check: &mut Check, defaults: &Defaults, node: &Node) -> IndexMap<String, Arc<CaseSpec>> {
     let mut cases = IndexMap::new();
-    for (key, value) in check.map(node, "`cases`").unwrap_or_default() {
+    let entries = check.map(node, "`cases`").unwrap_or_default();
+    for (key, value) in entries {
         let name = check.name(key, "a case").map(str::to_owned);
         let case = case(check, defaults, key, value);
         if let (Some(name), Some(case)) = (name, case) {
             cases.entry(name).or_insert(Arc::new(case));
         }
+    }
+    if cases.len() < entries.len() && check.problems.is_empty() {
+        check.error(&node.span, "some of these cases can't be used");
     }
     cases
 }
@@ -98,7 +102,7 @@ fn params(check: &mut Check, info: &Info, node: &Node) -> Option<BTreeMap<String
                 };
                 check
                     .error(&value.span, format!("parameter `{}` {why}{hint}", row.name))
-                    .help = Some(format!("`{}` is the {}", row.name, row.doc));
+                    .help = Some(format!("`{}`: {}", row.name, row.doc));
                 good = false;
             }
         }

@@ -1,8 +1,9 @@
 //! The list `expect`: which verdict is right for which cells.
 
-use super::matrix::{Names, filter};
+use super::finding::{FindingPattern, Pattern};
+use super::matrix::{Names, entries, filter};
 use super::read::{Check, Slot};
-use super::types::{Expectation, ExpectedVerdict, FindingPattern, Pattern};
+use super::types::{Expectation, ExpectedVerdict};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::{Node, Value};
 
@@ -16,57 +17,26 @@ const VERDICTS: &[(&str, ExpectedVerdict)] = &[
 ];
 
 /// The words a `finding` may be expected by, `splat` (any of them) apart.
+#[rustfmt::skip]
 pub const FINDING_CLASSES: &[&str] = &[
-    // A page that holds what it must not hold.
-    "stale",
-    "foreign",
-    "torn",
-    "spliced",
-    "zeroed",
-    "resurrected",
-    "flipped",
-    "poison",
-    "garbage",
-    "faulted",
-    // What else the guest can tell.
-    "hang",
-    "leak",
-    "conservation",
-    "taint",
-    // The kernel's own reports.
-    "oops",
-    "bug",
-    "warning",
-    "kasan",
-    "kcsan",
-    "kmsan",
-    "kfence",
-    "ubsan",
-    "lockdep",
-    "rcu_stall",
-    "soft_lockup",
-    "hard_lockup",
-    "hung_task",
-    "bad_page",
-    "bad_page_map",
-    "bad_rss",
-    "page_table_check",
-    "refcount",
-    "atomic_sleep",
-    "list_corruption",
-    "slab_corruption",
-    "memory_leak",
-    "panic",
-    "lost_guest",
+    // A page that holds what it must not hold: the model's words.
+    "stale", "foreign", "torn", "spliced", "zeroed", "resurrected", "flipped", "poison", "garbage", "faulted",
+    // What else the guest can tell, and a guest that is gone or never came.
+    "hang", "leak", "conservation", "taint", "lost", "boot",
+    // Findings about a series, before anything is booted.
+    "apply", "config", "build",
+    // The kinds of the kernel's own reports.
+    "oops", "warning", "kasan", "kmsan", "kcsan", "kfence", "ubsan", "lockdep", "atomic", "reboot",
 ];
+/// How a finding is described that has no word.
+const SPLAT_MAP: &str = "`{ splat: REGEX, function: REGEX }`";
 
 /// Reads all expectations.
 pub(super) fn read(check: &mut Check, names: &Names<'_>, node: &Node) -> Vec<Expectation> {
-    let items = check.list(node, "expect").unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| expectation(check, names, item))
-        .collect()
+    entries(check, node, "expect", |check, item| {
+        expectation(check, names, item)
+    })
+    .unwrap_or_default()
 }
 
 fn expectation(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Expectation> {
@@ -74,7 +44,8 @@ fn expectation(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Expe
     let filter = filter(check, names, &table);
     let verdict = table.slot("verdict", |n| check.one_of(n, "verdict", VERDICTS));
     if matches!(verdict, Slot::Absent) {
-        check.missing(&node.span, "an expectation", "verdict");
+        check.missing(&node.span, "an expectation", "verdict").help =
+            Some("one of `pass`, `fail`, `inconclusive`, `skip`, `any`".to_owned());
     }
     let finding = table.slot("finding", |n| findings(check, n));
     if let (Slot::Got(verdict), Some((key, _))) = (&verdict, table.entry("finding"))
@@ -121,25 +92,23 @@ fn finding(check: &mut Check, node: &Node) -> Option<FindingPattern> {
             Some(FindingPattern::Class(word.clone()))
         }
         Value::Map(entries) if !entries.is_empty() => splat(check, node),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Map(_) => {
+        Value::Text(word) => {
             let known = || FINDING_CLASSES.iter().copied().chain(["splat"]);
-            let hint = did_you_mean(&node.spelled, known());
-            let help = hint.is_empty().then(|| {
-                format!(
-                    "known are {}, or a map `{{ splat: REGEX, function: REGEX }}`",
-                    listed(known())
-                )
-            });
-            let shown = node.describe();
+            let hint = did_you_mean(word, known());
+            let help = hint
+                .is_empty()
+                .then(|| format!("known are {}, and maps {SPLAT_MAP}", listed(known())));
             check
-                .error(&node.span, format!("there is no finding {shown}{hint}"))
+                .error(&node.span, format!("there is no finding {}{hint}", quoted(word)))
                 .help = help;
+            None
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => {
+            let message = format!(
+                "a finding must be a word such as `stale`, or a map {SPLAT_MAP}, not {}",
+                node.describe()
+            );
+            check.error(&node.span, message);
             None
         }
     }

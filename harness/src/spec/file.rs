@@ -17,12 +17,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SpecError> {
     let whole = |problem: Problem| SpecError::new(path, "", vec![problem]);
     let unreadable = |e: std::io::Error| {
         let problem = Problem::whole(format!("can't be read: {}", plain(&e)));
-        whole(match e.kind() {
-            std::io::ErrorKind::NotFound => problem.help(format!(
-                "paths start at the current folder{}",
-                std::env::current_dir().map_or_else(|_| String::new(), |d| format!(", {}", d.display()))
-            )),
-            _ => problem,
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let here = std::env::current_dir()
+            .ok()
+            .filter(|_| missing && path.is_relative());
+        whole(match here {
+            Some(here) => problem.help(format!("paths start at the current folder, {}", here.display())),
+            None => problem,
         })
     };
     // Looked at before it is opened: opening a FIFO would wait for its writer.
@@ -55,7 +56,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<String, SpecError> {
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
+        Ok(text) => printable(path, text).map(|()| text.to_owned()),
         Err(e) => {
             let good = e.valid_up_to();
             let text = String::from_utf8_lossy(bytes);
@@ -63,6 +64,23 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<String, SpecError> {
             let problem = Problem::new(good..good + 3, format!("not UTF-8 text: byte {byte:#04x}"))
                 .help("save the file as UTF-8");
             Err(SpecError::new(path, &text, vec![problem]))
+        }
+    }
+}
+
+/// Refuses the characters that no YAML may hold, so that both readers see the same.
+fn printable(path: &Path, text: &str) -> Result<(), SpecError> {
+    let allowed = |c: char| {
+        matches!(c, '\t' | '\n' | '\r' | '\u{85}')
+            || (!c.is_control() && !matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+    };
+    match text.char_indices().find(|(_, c)| !allowed(*c)) {
+        None => Ok(()),
+        Some((at, c)) => {
+            let message = format!("the character U+{:04X} may not stand in YAML", u32::from(c));
+            let problem =
+                Problem::new(at..at + c.len_utf8(), message).help("in a quoted text, write it as an escape");
+            Err(SpecError::new(path, text, vec![problem]))
         }
     }
 }

@@ -1,21 +1,18 @@
 //! The map `kernels`: sources, fragments, series, and `like:`.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::IndexMap;
 
 use super::lookup::{Lies, Lookup};
-use super::read::{Check, Slot, Table};
+use super::read::{Check, Slot};
+use super::sources;
 use super::types::{KernelSpec, Reference, SourceSpec};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::Node;
 
 const KEYS: &[&str] = &["like", "source", "kconfigs", "series", "trusted"];
-const PROVIDERS: &[&str] = &["debian", "dir", "tarball", "git", "image"];
-const SOURCE_KEYS: &[&str] = &["debian", "dir", "tarball", "git", "image", "rev"];
-/// How a git URL may start. Others are refused: `ext::` runs a command.
-const GIT_SCHEMES: &[&str] = &["https://", "http://", "ssh://", "git://", "file://"];
 
 /// A kernel as it is written, before `like:`.
 struct Draft {
@@ -58,6 +55,9 @@ pub(super) fn read(
             kernels.insert(name.clone(), kernel);
         }
     }
+    if kernels.len() < drafts.len() && check.problems.is_empty() {
+        check.error(&node.span, "some of these kernels can't be used");
+    }
     kernels
 }
 
@@ -69,7 +69,7 @@ fn draft(check: &mut Check, around: &Surroundings<'_>, key: &Node, node: &Node) 
             .word(n, "like", "a kernel's name")
             .map(|name| (name.to_owned(), n.span.clone()))
     });
-    let source = table.slot("source", |n| source(check, around, n));
+    let source = table.slot("source", |n| sources::read(check, around, n));
     let kconfigs = table.slot("kconfigs", |n| references(check, around, n, &KCONFIGS));
     let series = table.slot("series", |n| references(check, around, n, &SERIES));
     let trusted = table.slot("trusted", |n| check.boolean(n, "trusted"));
@@ -89,7 +89,8 @@ fn draft(check: &mut Check, around: &Surroundings<'_>, key: &Node, node: &Node) 
     })
 }
 
-/// Works `like:` in: a key that a kernel does not give is taken from the one it is like.
+/// Works `like:` in: a key that a kernel does not give is taken from the one it is like. What the last
+/// of a chain lacks is told there only.
 fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &str) -> Option<KernelSpec> {
     let chain = chain(check, drafts, name)?;
     let first = chain.first()?;
@@ -98,7 +99,7 @@ fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &s
     let series = inherited(&chain, |d| &d.series).or(Vec::new());
     let trusted = inherited(&chain, |d| &d.trusted).or(false);
     let what = format!("kernel {}", quoted(name));
-    if matches!(source, Slot::Absent) {
+    if matches!(source, Slot::Absent) && chain.len() == 1 {
         check.missing(&first.at, &what, "source").help =
             Some("for example `source: { debian: linux-source-6.12 }`".to_owned());
     }
@@ -106,7 +107,12 @@ fn resolve(check: &mut Check, drafts: &IndexMap<String, Option<Draft>>, name: &s
     if matches!(source, SourceSpec::Image { .. }) {
         return image(check, &chain, source, trusted);
     }
-    if matches!(&kconfigs, Slot::Absent) {
+    // A chain that ends at an image ends at a kernel that is right without fragments: told here, then.
+    let ends_at_image = matches!(
+        chain.last().map(|d| &d.source),
+        Some(Slot::Got(SourceSpec::Image { .. }))
+    );
+    if matches!(&kconfigs, Slot::Absent) && (chain.len() == 1 || ends_at_image) {
         check.missing(&first.at, &what, "kconfigs").help =
             Some("for example `kconfigs: [base, mm]`: a configuration grows from nothing".to_owned());
     }
@@ -176,143 +182,6 @@ fn inherited<T: Clone>(chain: &[&Draft], of: impl Fn(&Draft) -> &Slot<T>) -> Slo
         .find(|slot| !matches!(slot, Slot::Absent))
         .cloned()
         .unwrap_or(Slot::Absent)
-}
-
-fn source(check: &mut Check, around: &Surroundings<'_>, node: &Node) -> Option<SourceSpec> {
-    let table = check.table(node, &node.span, "`source`", SOURCE_KEYS)?;
-    let given: Vec<_> = PROVIDERS
-        .iter()
-        .filter_map(|p| table.entry(p).map(|(k, v)| (*p, k, v)))
-        .collect();
-    let &[(provider, _, value)] = given.as_slice() else {
-        if let [_, (_, key, _), ..] = given.as_slice() {
-            check.error(
-                &key.span,
-                format!("a source is one of {}", listed(PROVIDERS.iter().copied())),
-            );
-        } else {
-            check.error(
-                &table.at,
-                format!("`source` needs one of {}", listed(PROVIDERS.iter().copied())),
-            );
-        }
-        return None;
-    };
-    if provider != "git"
-        && let Some((key, _)) = table.entry("rev")
-    {
-        check.error(&key.span, "`rev` belongs to a `git` source");
-    }
-    match provider {
-        "debian" => debian(check, value),
-        "dir" => existing(check, around, value, provider, Lies::Folder).map(|path| SourceSpec::Dir { path }),
-        "tarball" => {
-            existing(check, around, value, provider, Lies::File).map(|path| SourceSpec::Tarball { path })
-        }
-        "image" => {
-            existing(check, around, value, provider, Lies::File).map(|path| SourceSpec::Image { path })
-        }
-        _ => git(check, around, &table, value),
-    }
-}
-
-fn debian(check: &mut Check, node: &Node) -> Option<SourceSpec> {
-    let package = check.text(node, "debian", "a package such as linux-source-6.12")?;
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c);
-    if package.starts_with("linux-source") && package.chars().all(allowed) {
-        return Some(SourceSpec::Debian {
-            package: package.to_owned(),
-        });
-    }
-    check
-        .error(
-            &node.span,
-            format!("{} is not a package of kernel sources", quoted(package)),
-        )
-        .help =
-        Some("such packages are called linux-source-VERSION: `apt-cache search ^linux-source`".to_owned());
-    None
-}
-
-fn existing(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    node: &Node,
-    key: &str,
-    wanted: Lies,
-) -> Option<PathBuf> {
-    let path = check.path(node, key, around.base)?;
-    let kind = if wanted == Lies::Folder {
-        "directory"
-    } else {
-        "file"
-    };
-    match around.lookup.at(&path) {
-        found if found == wanted => return Some(path),
-        Lies::Nothing => check.error(&node.span, format!("there is no {kind} {}", path.display())),
-        Lies::File | Lies::Folder => check.error(&node.span, format!("{} is not a {kind}", path.display())),
-    };
-    None
-}
-
-fn git(check: &mut Check, around: &Surroundings<'_>, table: &Table<'_>, node: &Node) -> Option<SourceSpec> {
-    let rev = table.slot("rev", |n| {
-        let rev = check.word(n, "rev", "a tag, branch or commit")?;
-        let bad = rev.starts_with('-')
-            || rev.contains("..")
-            || rev.contains(|c: char| c.is_whitespace() || c.is_control());
-        if bad {
-            check.error(
-                &n.span,
-                format!("`rev` must be a tag, branch or commit, not {}", quoted(rev)),
-            );
-        }
-        (!bad).then(|| rev.to_owned())
-    });
-    if matches!(rev, Slot::Absent) {
-        check.missing(&table.at, "a `git` source", "rev").help =
-            Some("add `rev: TAG, BRANCH or COMMIT`".to_owned());
-    }
-    let text = check.text(node, "git", "a repository's path or URL")?;
-    let repo = if GIT_SCHEMES.iter().any(|s| text.starts_with(s)) || is_scp_like(text) {
-        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            check.error(&node.span, format!("{} is not a URL", quoted(text)));
-            return None;
-        }
-        text.to_owned()
-    } else if text.contains("::") || text.contains("://") {
-        check
-            .error(&node.span, format!("git can't be asked for {}", quoted(text)))
-            .help = Some(format!(
-            "a path, `user@host:path`, or a URL that starts with {}",
-            GIT_SCHEMES.join(", ")
-        ));
-        return None;
-    } else {
-        existing(check, around, node, "git", Lies::Folder)?
-            .to_str()?
-            .to_owned()
-    };
-    Some(SourceSpec::Git {
-        repo,
-        rev: rev.got()?,
-    })
-}
-
-/// `user@host:path`, where nothing can be taken for an option.
-fn is_scp_like(text: &str) -> bool {
-    let word = |s: &str| {
-        !s.is_empty()
-            && !s.starts_with('-')
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    text.split_once(':').is_some_and(|(host, path)| {
-        !path.is_empty()
-            && !path.starts_with(':')
-            && host
-                .split_once('@')
-                .is_some_and(|(user, host)| word(user) && word(host))
-    })
 }
 
 /// What the entries of a list refer to.

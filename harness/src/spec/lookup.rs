@@ -54,6 +54,20 @@ impl Lookup for Folders {
         )
     }
 
+    /// From the names of the patches, `NNNN-site-NAME.patch`, of the series whose kind is `racepoint`.
+    fn racepoints(&self) -> Option<Vec<String>> {
+        let folders = entries(&self.patches).into_iter();
+        let of_kind = folders.filter(|f| {
+            super::series::load(&f.join("series.yaml"))
+                .is_ok_and(|s| s.kind == super::series::Kind::Racepoint)
+        });
+        let patches = of_kind.flat_map(|f| names(entries(&f).into_iter()));
+        let mut sites: Vec<String> = patches.filter_map(|n| site(&n)).collect();
+        sites.sort();
+        sites.dedup();
+        (!sites.is_empty()).then_some(sites)
+    }
+
     fn at(&self, path: &Path) -> Lies {
         match std::fs::metadata(path) {
             Ok(m) if m.is_dir() => Lies::Folder,
@@ -70,6 +84,14 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|e| Some(e.ok()?.path()))
         .collect()
+}
+
+fn site(patch: &str) -> Option<String> {
+    let (number, name) = patch.strip_suffix(".patch")?.split_once("-site-")?;
+    number
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| name.to_owned())
 }
 
 fn names(paths: impl Iterator<Item = PathBuf>) -> Vec<String> {

@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use guest_tests::protocol::Arm;
 use indexmap::IndexMap;
 
-use super::read::{Check, NAME_CHARS_MAX, Slot, Table, name_error};
+use super::racepoints;
+use super::read::{Check, Slot, Table};
 use super::types::{Exclude, Filter, Include, Matrix, RacepointSetting};
-use super::units;
-use super::words::{did_you_mean, listed, quoted};
+use super::words::quoted;
 use super::yaml::{Node, Value};
 
 const KEYS: &[&str] = &[
@@ -22,29 +21,29 @@ const KEYS: &[&str] = &[
 ];
 const FILTER_KEYS: &[&str] = &["kernel", "machine", "case", "racepoint"];
 const INCLUDE_KEYS: &[&str] = &["kernel", "machine", "case", "racepoint", "repeat"];
-/// Longest delay of a racepoint.
-const DELAY_US_MAX: u64 = 100_000;
-/// Most racepoints armed at once.
-const ARMS_MAX: usize = 8;
 const REPEAT_MAX: u64 = 1000;
+/// Most entries of `exclude`, `include` or `expect`: each is compared with every cell.
+const ENTRIES_MAX: usize = 1000;
 
-/// The names that a matrix and its expectations may use.
+/// The names that a matrix and its expectations may use; `None` where an error hides them.
 pub(super) struct Names<'a> {
-    pub(super) kernel: Vec<&'a str>,
-    pub(super) machine: Vec<&'a str>,
-    pub(super) case: Vec<&'a str>,
+    pub(super) kernel: Option<Vec<&'a str>>,
+    pub(super) machine: Option<Vec<&'a str>>,
+    pub(super) case: Option<Vec<&'a str>>,
     /// Racepoints, where known.
     pub(super) racepoints: Option<Vec<String>>,
+    /// No setting has an error, so that all their names are known.
+    pub(super) settings_known: bool,
     /// Settings by name, as they are found: the arms, and where they are written.
     pub(super) settings: IndexMap<String, (RacepointSetting, Range<usize>)>,
 }
 
 impl Names<'_> {
-    fn of(&self, axis: &str) -> &[&str] {
+    fn of(&self, axis: &str) -> Option<&[&str]> {
         match axis {
-            "kernel" => &self.kernel,
-            "machine" => &self.machine,
-            _ => &self.case,
+            "kernel" => self.kernel.as_deref(),
+            "machine" => self.machine.as_deref(),
+            _ => self.case.as_deref(),
         }
     }
 }
@@ -52,7 +51,7 @@ impl Names<'_> {
 /// Reads the matrix; notes every racepoint setting in `names`.
 pub(super) fn read(check: &mut Check, names: &mut Names<'_>, key: &Node, node: &Node) -> Option<Matrix> {
     let table = check.table(node, &key.span, "`matrix`", KEYS)?;
-    let racepoint = table.slot("racepoint", |n| settings(check, names, n));
+    let racepoint = table.slot("racepoint", |n| racepoints::axis(check, names, n));
     let repeat = table.slot("repeat", |n| repeat(check, n)).or(1);
     let mut axes =
         ["kernel", "machine", "case"].map(|axis| table.slot(axis, |n| axis_names(check, names, n, axis)));
@@ -116,7 +115,7 @@ fn axis_names(check: &mut Check, names: &Names<'_>, node: &Node, axis: &str) -> 
     }
     let mut found = Vec::new();
     for item in items {
-        match check.defined(item, axis, names.of(axis)) {
+        match check.defined(item, axis, axis, names.of(axis)) {
             Some(name) if found.contains(&name) => {
                 check.error(
                     &item.span,
@@ -130,177 +129,21 @@ fn axis_names(check: &mut Check, names: &Names<'_>, node: &Node, axis: &str) -> 
     Some(found)
 }
 
-fn settings(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Vec<RacepointSetting>> {
-    let items = check.list(node, "racepoint")?;
-    if items.is_empty() {
-        check
-            .error(
-                &node.span,
-                "`racepoint` is empty: the matrix would select no cell",
-            )
-            .help = Some("leave it out, or write `[off]`".to_owned());
-        return None;
-    }
-    let mut found: Vec<RacepointSetting> = Vec::new();
-    for item in items {
-        let Some(setting) = setting(check, names, item) else {
-            continue;
-        };
-        if let Some((_, first)) = names.settings.get(&setting.name) {
-            let message = format!("two settings are called {}", quoted(&setting.name));
-            let problem = check.error(&item.span, message);
-            problem.also = Some((first.clone(), "the first one".to_owned()));
-            if setting.name != "off" {
-                problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
-            }
-            continue;
-        }
-        names
-            .settings
-            .insert(setting.name.clone(), (setting.clone(), item.span.clone()));
-        found.push(setting);
-    }
-    Some(found)
-}
-
-/// Reads `off`, or a map of racepoints with an optional `name`.
-fn setting(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<RacepointSetting> {
-    match &node.value {
-        Value::Text(word) if word == "off" => Some(RacepointSetting::off()),
-        Value::Map(entries) if !entries.is_empty() => armed(check, names, node, entries),
-        Value::Text(word) if name_error(word).is_none() => {
-            check
-                .error(
-                    &node.span,
-                    format!("the racepoint {} needs its delay", quoted(word)),
-                )
-                .help = Some(format!("write `{{ {word}: {{ delay: 100us..300us }} }}`"));
-            None
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Map(_) => {
-            let what = "`off` or a map such as `{ zswap_writeback: { delay: 100us..300us } }`";
-            check.error(
-                &node.span,
-                format!("a racepoint setting must be {what}, not {}", node.describe()),
-            );
-            None
-        }
-    }
-}
-
-fn armed(
-    check: &mut Check,
-    names: &Names<'_>,
-    node: &Node,
-    entries: &[(Node, Node)],
-) -> Option<RacepointSetting> {
-    let mut name = None;
-    let mut arms: Vec<Arm> = Vec::new();
-    let mut good = true;
-    for (key, value) in entries {
-        if key.spelled == "name" {
-            name = check.name(value, "a racepoint setting").map(str::to_owned);
-            good &= name.is_some();
-            if name.as_deref() == Some("off") {
-                check.error(&value.span, "a setting that arms something can't be called `off`");
-                good = false;
-            }
-            continue;
-        }
-        match arm(check, names, key, value) {
-            Some(arm) => arms.push(arm),
-            None => good = false,
-        }
-    }
-    if !good {
-        return None;
-    }
-    if arms.is_empty() || arms.len() > ARMS_MAX {
-        check.error(
-            &node.span,
-            format!(
-                "a setting arms from 1 to {ARMS_MAX} racepoints, not {}",
-                arms.len()
-            ),
-        );
-        return None;
-    }
-    let made = || arms.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join("-");
-    let name = name.unwrap_or_else(made);
-    if name.len() > NAME_CHARS_MAX {
-        check
-            .error(
-                &node.span,
-                "the name made of these racepoints is longer than 64 characters",
-            )
-            .help = Some("give the setting a `name:`".to_owned());
-        return None;
-    }
-    Some(RacepointSetting { name, arms })
-}
-
-fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option<Arm> {
-    let name = check.name(key, "a racepoint");
-    let known = names.racepoints.as_ref();
-    let known = name.filter(|name| match known {
-        Some(known) if !known.iter().any(|k| k == name) => {
-            let hint = did_you_mean(name, known.iter().map(String::as_str));
-            let help = hint
-                .is_empty()
-                .then(|| format!("there are {}", listed(known.iter().map(String::as_str))));
-            check
-                .error(&key.span, format!("there is no racepoint {}{hint}", quoted(name)))
-                .help = help;
-            false
-        }
-        Some(_) | None => true,
-    });
-    let what = format!("racepoint {}", quoted(&key.spelled));
-    let table = check.table(value, &key.span, &what, &["delay"])?;
-    let Some(node) = table.get("delay") else {
-        check.missing(&key.span, &what, "delay").help = Some("for example `delay: 100us..300us`".to_owned());
-        return None;
-    };
-    let (delay_us_min, delay_us_max) = delay(check, node)?;
-    Some(Arm {
-        name: known?.to_owned(),
-        delay_us_min,
-        delay_us_max,
-    })
-}
-
-fn delay(check: &mut Check, node: &Node) -> Option<(u32, u32)> {
-    let problem = match units::delay(check.word(node, "delay", "a delay such as 100us..300us")?) {
-        Ok((_, 0)) => "must not be zero: a racepoint without delay is `off`".to_owned(),
-        Ok((_, most)) if most > DELAY_US_MAX => {
-            format!("must be at most 100ms, not {}", quoted(&node.spelled))
-        }
-        Ok((least, most)) => return Some((u32::try_from(least).ok()?, u32::try_from(most).ok()?)),
-        Err(why) => why,
-    };
-    check.error(&node.span, format!("`delay` {problem}"));
-    None
-}
-
-fn entries<T>(
+pub(super) fn entries<T>(
     check: &mut Check,
     node: &Node,
     key: &str,
     mut read: impl FnMut(&mut Check, &Node) -> Option<T>,
 ) -> Option<Vec<T>> {
-    Some(
-        check
-            .list(node, key)?
-            .iter()
-            .filter_map(|n| read(check, n))
-            .collect(),
-    )
+    let items = check.list(node, key)?;
+    if items.len() > ENTRIES_MAX {
+        check.error(
+            &node.span,
+            format!("`{key}` must have at most {ENTRIES_MAX} entries"),
+        );
+        return None;
+    }
+    Some(items.iter().filter_map(|n| read(check, n)).collect())
 }
 
 fn exclude(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Exclude> {
@@ -318,17 +161,20 @@ fn exclude(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Exclude>
 
 /// Reads the four keys that say which cells are meant; each is a name or a list of names.
 pub(super) fn filter(check: &mut Check, names: &Names<'_>, table: &Table<'_>) -> Option<Filter> {
-    let settings: Vec<&str> = names.settings.keys().map(String::as_str).chain(["off"]).collect();
-    let mut read = |key: &str, known: &[&str]| match table.slot(key, |n| some_of(check, n, key, known)) {
-        Slot::Absent => Some(Vec::new()),
-        Slot::Bad => None,
-        Slot::Got(names) => Some(names),
-    };
+    let off = (!names.settings.contains_key("off")).then_some("off");
+    let settings: Vec<&str> = names.settings.keys().map(String::as_str).chain(off).collect();
+    let settings = names.settings_known.then_some(settings.as_slice());
+    let mut read =
+        |key: &str, known: Option<&[&str]>| match table.slot(key, |n| some_of(check, n, key, known)) {
+            Slot::Absent => Some(Vec::new()),
+            Slot::Bad => None,
+            Slot::Got(names) => Some(names),
+        };
     // All four are read before any error ends it.
-    let kernel = read("kernel", &names.kernel);
-    let machine = read("machine", &names.machine);
-    let case = read("case", &names.case);
-    let racepoint = read("racepoint", &settings);
+    let kernel = read("kernel", names.of("kernel"));
+    let machine = read("machine", names.of("machine"));
+    let case = read("case", names.of("case"));
+    let racepoint = read("racepoint", settings);
     Some(Filter {
         kernel: kernel?,
         machine: machine?,
@@ -337,14 +183,14 @@ pub(super) fn filter(check: &mut Check, names: &Names<'_>, table: &Table<'_>) ->
     })
 }
 
-fn some_of(check: &mut Check, node: &Node, key: &str, known: &[&str]) -> Option<Vec<String>> {
+fn some_of(check: &mut Check, node: &Node, key: &str, known: Option<&[&str]>) -> Option<Vec<String>> {
     let what = if key == "racepoint" {
         "racepoint setting"
     } else {
         key
     };
     let Value::List(items) = &node.value else {
-        return check.defined(node, what, known).map(|name| vec![name]);
+        return check.defined(node, key, what, known).map(|name| vec![name]);
     };
     if items.is_empty() {
         check.error(
@@ -353,7 +199,7 @@ fn some_of(check: &mut Check, node: &Node, key: &str, known: &[&str]) -> Option<
         );
         return None;
     }
-    let found: Vec<_> = items.iter().map(|i| check.defined(i, what, known)).collect();
+    let found: Vec<_> = items.iter().map(|i| check.defined(i, key, what, known)).collect();
     found.into_iter().collect()
 }
 
@@ -363,9 +209,9 @@ fn include(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Incl
         check.error(&node.span, "an empty entry includes nothing");
         return None;
     }
-    let mut axis = |axis: &str| table.slot(axis, |n| check.defined(n, axis, names.of(axis)));
+    let mut axis = |axis: &str| table.slot(axis, |n| check.defined(n, axis, axis, names.of(axis)));
     let (kernel, machine, case) = (axis("kernel"), axis("machine"), axis("case"));
-    let racepoint = table.slot("racepoint", |n| included_setting(check, names, n));
+    let racepoint = table.slot("racepoint", |n| racepoints::included(check, names, n));
     let repeat = table.slot("repeat", |n| repeat(check, n));
     let bad = [&kernel, &machine, &case]
         .into_iter()
@@ -381,30 +227,4 @@ fn include(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Incl
         repeat: repeat.got(),
         at: node.span.clone(),
     })
-}
-
-/// Reads a setting of an `include` entry: the name of one that is written above, or one of its own.
-fn included_setting(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<RacepointSetting> {
-    if let Value::Text(name) = &node.value
-        && let Some((setting, _)) = names.settings.get(name)
-    {
-        return Some(setting.clone());
-    }
-    let setting = setting(check, names, node)?;
-    match names.settings.get(&setting.name) {
-        Some((first, at)) if *first != setting => {
-            let message = format!("two different settings are called {}", quoted(&setting.name));
-            let problem = check.error(&node.span, message);
-            problem.also = Some((at.clone(), "the first one".to_owned()));
-            problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
-            None
-        }
-        Some(_) => Some(setting),
-        None => {
-            names
-                .settings
-                .insert(setting.name.clone(), (setting.clone(), node.span.clone()));
-            Some(setting)
-        }
-    }
 }

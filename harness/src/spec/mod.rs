@@ -7,13 +7,16 @@
 mod cases;
 mod expect;
 mod file;
+mod finding;
 mod kernels;
 mod lookup;
 mod machines;
 mod matrix;
 mod problem;
+mod racepoints;
 mod read;
 pub mod series;
+mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
@@ -23,17 +26,21 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
+
 pub use expect::FINDING_CLASSES;
 pub use file::FILE_LEN_MAX;
+pub use finding::{FindingPattern, FindingView, Pattern};
 pub use lookup::{Folders, Lies, Lookup};
 pub use problem::{Problem, SpecError};
 pub use types::{
-    Accel, Backend, CaseSpec, Defaults, Exclude, Expectation, ExpectedVerdict, Filter, FindingPattern,
-    FindingView, Include, KernelSpec, MachineSpec, Matrix, Pattern, RacepointSetting, Reference, SourceSpec,
-    Spec,
+    Accel, Backend, CaseSpec, Defaults, Exclude, Expectation, ExpectedVerdict, Filter, Include, KernelSpec,
+    MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
-use read::Check;
+pub use units::parse_bytes;
+
+use read::{Check, Table};
 use yaml::{Node, Value};
 
 const KEYS: &[&str] = &[
@@ -59,6 +66,11 @@ pub fn parse(path: &Path, bytes: &[u8], lookup: &dyn Lookup) -> Result<Spec, Spe
     let fail = |problems| Err(SpecError::new(path, &text, problems));
     let root = match yaml::read(&text) {
         Ok(root) => root,
+        Err(problem) if problem.at.is_none() => {
+            return fail(vec![
+                problem.help("start with `version: 1`; workflows/demo.yaml explains each part"),
+            ]);
+        }
         Err(problem) => return fail(vec![problem]),
     };
     let mut check = Check::default();
@@ -79,14 +91,14 @@ pub fn parse(path: &Path, bytes: &[u8], lookup: &dyn Lookup) -> Result<Spec, Spe
 fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Option<Spec> {
     let start = root.span.start..root.span.start;
     let table = check.table(root, &start, "a matrix file", KEYS)?;
-    version(check, table.get("version"), &table.at);
+    version(check, &table);
     let defaults = table
         .get("defaults")
         .map(|n| machines::defaults(check, n))
         .unwrap_or_default();
     let mut section = |key: &str| {
         let node = table.get(key);
-        if node.is_none() {
+        if table.lacks(key) {
             check.missing(&table.at, "the file", key);
         }
         node
@@ -114,8 +126,9 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
         kernel: keys(kernels_at),
         machine: keys(machines_at),
         case: keys(cases_at),
-        racepoints: lookup.racepoints(),
-        settings: indexmap::IndexMap::new(),
+        racepoints: racepoints(&kernels, lookup),
+        settings_known: true,
+        settings: IndexMap::new(),
     };
     let matrix = matrix_at
         .and_then(|_| table.entry("matrix"))
@@ -136,29 +149,38 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
     })
 }
 
-fn version(check: &mut Check, node: Option<&Node>, at: &std::ops::Range<usize>) {
-    match node {
-        None => {
-            check.missing(at, "the file", "version").help = Some("start with `version: 1`".to_owned());
+fn version(check: &mut Check, table: &Table<'_>) {
+    match table.get("version") {
+        None if table.lacks("version") => {
+            check.missing(&table.at, "the file", "version").help = Some("start with `version: 1`".to_owned());
         }
-        Some(node) if node.value == Value::Int(VERSION) => {}
-        Some(node) => {
+        Some(node) if node.value != Value::Int(VERSION) => {
             check.error(
                 &node.span,
                 format!("`version` must be {VERSION}, not {}", node.describe()),
             );
         }
+        Some(_) | None => {}
     }
 }
 
-fn keys(node: Option<&Node>) -> Vec<&str> {
-    match node.map(|n| &n.value) {
-        Some(Value::Map(entries)) => entries.iter().map(|(key, _)| key.spelled.as_str()).collect(),
-        Some(
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_),
-        )
-        | None => Vec::new(),
+/// The names that a section defines; `None` where it is missing or no map.
+fn keys(node: Option<&Node>) -> Option<Vec<&str>> {
+    match &node?.value {
+        Value::Map(entries) => Some(entries.iter().map(|(key, _)| key.spelled.as_str()).collect()),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => {
+            None
+        }
     }
+}
+
+/// The racepoints there are; not known where a series or an image of the user's own may bring more.
+fn racepoints(kernels: &IndexMap<String, KernelSpec>, lookup: &dyn Lookup) -> Option<Vec<String>> {
+    let own = kernels.values().any(|k| {
+        matches!(k.source, SourceSpec::Image { .. })
+            || k.series.iter().any(|s| matches!(s, Reference::Path(_)))
+    });
+    if own { None } else { lookup.racepoints() }
 }
 
 /// The folder of a file, absolute.

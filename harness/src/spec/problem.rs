@@ -97,6 +97,11 @@ impl Diagnostic for Problem {
 /// gives the same as stable plain text.
 #[derive(Debug, Clone)]
 pub struct SpecError {
+    told: Box<Told>,
+}
+
+#[derive(Debug, Clone)]
+struct Told {
     path: String,
     source: NamedSource<String>,
     line_starts: Vec<usize>,
@@ -122,26 +127,34 @@ impl SpecError {
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
+        let source = NamedSource::new(&path, text);
         Self {
-            source: NamedSource::new(&path, text),
-            path,
-            line_starts,
-            problems,
-            untold,
+            told: Box::new(Told {
+                path,
+                source,
+                line_starts,
+                problems,
+                untold,
+            }),
         }
     }
 
     /// The problems told, in the order of the file.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
-        &self.problems
+        &self.told.problems
     }
 
     /// Line and column (in characters), both from 1, of a place in bytes.
     #[must_use]
     pub fn position(&self, at: usize) -> (usize, usize) {
-        let line = self.line_starts.partition_point(|&start| start <= at);
-        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let line = self.told.line_starts.partition_point(|&start| start <= at);
+        let start = self
+            .told
+            .line_starts
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or(0);
         let before = self.text().get(start..at).unwrap_or("");
         (line.max(1), before.chars().count() + 1)
     }
@@ -151,40 +164,44 @@ impl SpecError {
     #[must_use]
     pub fn render_plain(&self) -> String {
         let mut out = String::new();
-        for problem in &self.problems {
+        for problem in &self.told.problems {
             match &problem.at {
                 None => {
-                    let _ = writeln!(out, "{}: error: {}", self.path, problem.message);
+                    let _ = writeln!(out, "{}: error: {}", self.told.path, problem.message);
                 }
                 Some(at) => {
                     let (line, column) = self.position(at.start);
-                    let _ = writeln!(out, "{}:{line}:{column}: error: {}", self.path, problem.message);
+                    let _ = writeln!(
+                        out,
+                        "{}:{line}:{column}: error: {}",
+                        self.told.path, problem.message
+                    );
                     self.snippet(&mut out, at);
                 }
             }
             if let Some((at, why)) = &problem.also {
                 let (line, column) = self.position(at.start);
-                let _ = writeln!(out, "{}:{line}:{column}: note: {why}", self.path);
+                let _ = writeln!(out, "{}:{line}:{column}: note: {why}", self.told.path);
                 self.snippet(&mut out, at);
             }
             if let Some(help) = &problem.help {
                 let _ = writeln!(out, "  help: {help}");
             }
         }
-        if self.untold > 0 {
-            let _ = writeln!(out, "{}: error: and {} more", self.path, self.untold);
+        if self.told.untold > 0 {
+            let _ = writeln!(out, "{}: error: and {} more", self.told.path, self.told.untold);
         }
         out
     }
 
     fn text(&self) -> &str {
-        self.source.inner()
+        self.told.source.inner()
     }
 
     /// The source line of a place and a marker under it; long lines are cut around the place.
     fn snippet(&self, out: &mut String, at: &Range<usize>) {
         let (line, column) = self.position(at.start);
-        let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
+        let start = self.told.line_starts.get(line - 1).copied().unwrap_or(0);
         let source = self
             .text()
             .get(start..)
@@ -216,9 +233,9 @@ impl SpecError {
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.problems.len() + self.untold {
-            1 => write!(f, "{} can't be used: 1 error", self.path),
-            n => write!(f, "{} can't be used: {n} errors", self.path),
+        match self.told.problems.len() + self.told.untold {
+            1 => write!(f, "{} can't be used: 1 error", self.told.path),
+            n => write!(f, "{} can't be used: {n} errors", self.told.path),
         }
     }
 }
@@ -227,11 +244,11 @@ impl std::error::Error for SpecError {}
 
 impl Diagnostic for SpecError {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(&self.told.source)
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.problems.iter().map(|p| p as &dyn Diagnostic)))
+        Some(Box::new(self.told.problems.iter().map(|p| p as &dyn Diagnostic)))
     }
 }
 
@@ -308,8 +325,12 @@ mod tests {
 
     #[test]
     fn places_outside_the_text_do_no_harm() {
-        for at in [0..0, 5..9, 100..200, 3..1] {
-            assert!(error("ab\nç", at).render_plain().starts_with("a.yaml:"));
+        for (start, end) in [(0, 0), (4, 9), (100, 200), (3, 1)] {
+            assert!(
+                error("ab\nç", Range { start, end })
+                    .render_plain()
+                    .starts_with("a.yaml:")
+            );
         }
     }
 }

@@ -5,8 +5,6 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use guest_tests::catalogue::Value as Param;
-
 use super::problem::Problem;
 use super::units;
 use super::words::{closest, did_you_mean, listed, quoted};
@@ -53,6 +51,8 @@ pub(super) struct Table<'n> {
     entries: &'n [(Node, Node)],
     /// Where to say that something is missing.
     pub(super) at: Range<usize>,
+    /// Known keys that unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
 }
 
 impl<'n> Table<'n> {
@@ -69,12 +69,18 @@ impl<'n> Table<'n> {
             .map(|(k, v)| (k, v))
     }
 
-    /// Reads a key that may be left out.
+    /// Reads a key that may be left out. One that is only misspelt is given, and wrong.
     pub(super) fn slot<T>(&self, key: &str, read: impl FnOnce(&'n Node) -> Option<T>) -> Slot<T> {
         match self.get(key) {
+            None if self.misspelt.contains(&key) => Slot::Bad,
             None => Slot::Absent,
             Some(node) => read(node).map_or(Slot::Bad, Slot::Got),
         }
+    }
+
+    /// Whether a key is not there, misspelt neither.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.get(key).is_none() && !self.misspelt.contains(&key)
     }
 }
 
@@ -98,39 +104,41 @@ impl Check {
         node: &'n Node,
         at: &Range<usize>,
         what: &str,
-        known: &[&str],
+        known: &[&'static str],
     ) -> Option<Table<'n>> {
         let entries = self.map(node, what)?;
+        let mut misspelt = Vec::new();
         for (key, _) in entries {
             if !known.contains(&key.spelled.as_str()) && key.spelled != "<<" {
-                self.unknown_key(key, known);
+                misspelt.extend(self.unknown_key(key, known));
             }
         }
         Some(Table {
             entries,
             at: at.clone(),
+            misspelt,
         })
     }
 
-    pub(super) fn unknown_key(&mut self, key: &Node, known: &[&str]) {
+    /// Tells an unknown key; returns the known one that was probably meant.
+    fn unknown_key(&mut self, key: &Node, known: &[&'static str]) -> Option<&'static str> {
         let given = &key.spelled;
         if matches!(key.value, Value::List(_) | Value::Map(_)) {
             self.error(&key.span, format!("a key must be a word, not {}", key.describe()));
-            return;
+            return None;
         }
-        match closest(given, known.iter().copied()) {
-            Some(word) => {
-                self.error(
-                    &key.span,
-                    format!("unknown key {}; did you mean `{word}`?", quoted(given)),
-                );
-            }
-            None => {
-                let help = format!("known here: {}", listed(known.iter().copied()));
-                self.error(&key.span, format!("unknown key {}", quoted(given)))
-                    .help = Some(help);
-            }
+        let meant = closest(given, known.iter().copied());
+        if let Some(word) = meant {
+            self.error(
+                &key.span,
+                format!("unknown key {}; did you mean `{word}`?", quoted(given)),
+            );
+        } else {
+            let help = format!("known here: {}", listed(known.iter().copied()));
+            self.error(&key.span, format!("unknown key {}", quoted(given)))
+                .help = Some(help);
         }
+        meant
     }
 
     /// A map with any keys.
@@ -258,7 +266,7 @@ impl Check {
 
     /// A size in bytes, within limits.
     pub(super) fn size(&mut self, node: &Node, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.measured(node, key, &range, units::size, |n| Param::Bytes(*n).to_string())
+        self.measured(node, key, &range, units::size, |n| units::show_size(*n))
     }
 
     /// A duration within limits.
@@ -268,7 +276,7 @@ impl Check {
         key: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        self.measured(node, key, &range, units::duration, |d| format!("{d:?}"))
+        self.measured(node, key, &range, units::duration, |d| units::show_duration(*d))
     }
 
     /// A name that may become part of a cell's id and of a folder's name.
@@ -289,12 +297,20 @@ impl Check {
         }
     }
 
-    /// A reference to something defined in this file.
-    pub(super) fn defined(&mut self, node: &Node, what: &str, names: &[&str]) -> Option<String> {
-        let given = self.word(node, what, "a name")?;
-        if names.contains(&given) {
-            return Some(given.to_owned());
-        }
+    /// A reference to something defined in this file; `None` for names that can't be known, since what
+    /// defines them has an error: then any will do.
+    pub(super) fn defined(
+        &mut self,
+        node: &Node,
+        key: &str,
+        what: &str,
+        names: Option<&[&str]>,
+    ) -> Option<String> {
+        let given = self.word(node, key, "a name")?;
+        let names = match names {
+            Some(names) if !names.contains(&given) => names,
+            Some(_) | None => return Some(given.to_owned()),
+        };
         let hint = did_you_mean(given, names.iter().copied());
         let help = match (hint.is_empty(), names.is_empty()) {
             (false, _) => None,

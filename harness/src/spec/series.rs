@@ -128,7 +128,7 @@ fn walk(check: &mut Check, root: &Node) -> Option<SeriesFile> {
     let links = table.slot("links", |n| each(check, n, "links", link));
     let patches = table.slot("patches", |n| each(check, n, "patches", patch));
     for key in ["title", "what", "kind", "fits"] {
-        if table.get(key).is_none() {
+        if table.lacks(key) {
             check.missing(&table.at, "the file", key);
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::words::{closest, quoted};
+use super::words::quoted;
 
 const SIZES: &[(&str, u64)] = &[
     ("B", 1),
@@ -22,6 +22,14 @@ const TIMES: &[(&str, u64)] = &[
     ("min", 60_000_000),
     ("h", 3_600_000_000),
 ];
+
+/// Reads a size as YAML and the command line spell it: `300MiB` → bytes.
+///
+/// # Errors
+/// What is wrong with it: a fragment that fits after the name of what was given.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    size(text)
+}
 
 /// Reads a size: bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -52,20 +60,38 @@ pub(super) fn delay(text: &str) -> Result<(u64, u64), String> {
         let n = micros(text, WHAT)?;
         return Ok((n, n));
     };
-    let (from, to) = (micros(from, WHAT)?, micros(to, WHAT)?);
-    if from > to {
+    if [from, to]
+        .iter()
+        .any(|part| !part.starts_with(|c: char| c.is_ascii_digit()))
+    {
+        return Err(format!("must be {WHAT}, not {}", quoted(text)));
+    }
+    let (least, most) = (micros(from, WHAT)?, micros(to, WHAT)?);
+    if least > most {
         return Err(format!(
-            "must not end before it starts; did you mean `{}`?",
-            swapped(text)
+            "must not end before it starts; did you mean `{to}..{from}`?"
         ));
     }
-    Ok((from, to))
+    Ok((least, most))
 }
 
-fn swapped(range: &str) -> String {
-    range
-        .split_once("..")
-        .map_or_else(String::new, |(a, b)| format!("{b}..{a}"))
+/// A size in the largest unit that keeps it whole.
+pub(super) fn show_size(bytes: u64) -> String {
+    shown(bytes, SIZES)
+}
+
+/// A duration in the largest unit that keeps it whole.
+pub(super) fn show_duration(duration: Duration) -> String {
+    shown(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), TIMES)
+}
+
+fn shown(n: u64, units: &[(&str, u64)]) -> String {
+    let fits = units
+        .iter()
+        .rev()
+        .find(|(_, factor)| n >= *factor && n.is_multiple_of(*factor));
+    let (unit, factor) = fits.or(units.first()).copied().unwrap_or(("", 1));
+    format!("{}{unit}", n / factor)
 }
 
 /// Reads a percentage: 0 to 100.
@@ -131,7 +157,6 @@ fn scaled(text: &str, units: &[(&str, u64)], what: &str, slips: &[(&str, &str)])
             .map(|(n, _)| *n)
             .find(|n| n.eq_ignore_ascii_case(trimmed))
     });
-    let meant = meant.or_else(|| closest(trimmed, units.iter().map(|(n, _)| *n).filter(|n| n.len() > 1)));
     let hint = meant.map_or_else(String::new, |unit| format!("; did you mean `{number}{unit}`?"));
     Err(format!(
         "has an unknown unit {} (known: {names}){hint}",
@@ -193,11 +218,23 @@ mod tests {
         insta::assert_snapshot!(wrong(delay, &["300us..100us", "100..300us", "100us..", "100us...300us", "500ns", "100us-300us"]), @r#"
         "300us..100us": must not end before it starts; did you mean `100us..300us`?
         "100..300us": needs a unit (us, ms, s, min, h), as in 100us..300us
-        "100us..": must be a delay such as 200us or 100us..300us, not ``
-        "100us...300us": must be a delay such as 200us or 100us..300us, not `.300us`
-        "500ns": has an unknown unit `ns` (known: us, ms, s, min, h); did you mean `500us`?
+        "100us..": must be a delay such as 200us or 100us..300us, not `100us..`
+        "100us...300us": must be a delay such as 200us or 100us..300us, not `100us...300us`
+        "500ns": has an unknown unit `ns` (known: us, ms, s, min, h)
         "100us-300us": has an unknown unit `us-300us` (known: us, ms, s, min, h)
         "#);
+    }
+
+    #[test]
+    fn values_are_shown_in_the_largest_whole_unit() {
+        assert_eq!(
+            [0, 1, 4096, 300 << 20, 1 << 40, (1 << 20) + 1].map(show_size),
+            ["0B", "1B", "4KiB", "300MiB", "1TiB", "1048577B"]
+        );
+        assert_eq!(
+            [1, 1500, 90_000, 86_400_000].map(|ms| show_duration(Duration::from_millis(ms))),
+            ["1ms", "1500ms", "90s", "24h"]
+        );
     }
 
     #[test]

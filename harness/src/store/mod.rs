@@ -115,16 +115,6 @@ impl RunDir {
         &self.path
     }
 
-    /// The folder of one cell, made where it isn't there.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn cell(&self, id: &str) -> Result<PathBuf, StoreError> {
-        let dir = cell_dir(&self.path, id);
-        fs::create_dir_all(&dir).map_err(at(&dir))?;
-        Ok(dir)
-    }
-
     /// Appends one event. Whole lines only: a reader never sees half of one that was completed.
     ///
     /// # Errors
@@ -150,7 +140,7 @@ impl RunDir {
     /// [`StoreError::Io`].
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        host::write_atomic(&path, bytes).map_err(at(&path))
+        host::fs::write_atomic(&path, bytes).map_err(at(&path))
     }
 
     /// Writes `summary.json`.
@@ -162,22 +152,21 @@ impl RunDir {
     }
 }
 
-fn cell_dir(run: &Path, id: &str) -> PathBuf {
-    run.join("cells").join(id)
-}
-
 fn to_json(path: &Path, record: &impl Serialize, pretty: bool) -> Result<Vec<u8>, StoreError> {
     let bytes = if pretty { serde_json::to_vec_pretty(record) } else { serde_json::to_vec(record) };
     bytes.map_err(|source| StoreError::Record { path: path.to_owned(), source })
 }
 
-/// Writes a record as JSON, whole or not at all.
+/// Writes a record as JSON, whole or not at all; makes its folder where it isn't there.
 ///
 /// # Errors
 /// [`StoreError::Io`].
 pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StoreError> {
     let bytes = to_json(path, record, true)?;
-    host::write_atomic(path, &bytes).map_err(at(path))
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(at(dir))?;
+    }
+    host::fs::write_atomic(path, &bytes).map_err(at(path))
 }
 
 /// Reads a record.
@@ -210,12 +199,4 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
         fitting.next().filter(|_| fitting.next().is_none()).cloned()
     };
     found.ok_or_else(|| StoreError::NoRun { run: run.to_owned(), dir: runs.to_owned() })
-}
-
-/// Reads a run's header and one cell's record of type `T`.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn cell_record<T: DeserializeOwned>(run: &Path, cell: &str, name: &str) -> Result<T, StoreError> {
-    read_json(&cell_dir(run, cell).join(name))
 }

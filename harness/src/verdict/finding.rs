@@ -38,7 +38,7 @@ impl Class {
     pub fn word(self) -> &'static str {
         match self {
             Self::Mismatch(class) => class.word(),
-            Self::Splat(kind) => kind.word(),
+            Self::Splat(kind) => kind.name(),
             Self::Hang => "hang",
             Self::Leak => "leak",
             Self::Conservation => "conservation",

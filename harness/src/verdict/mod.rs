@@ -9,6 +9,8 @@ mod evidence;
 mod exit;
 mod finding;
 mod judge;
+#[cfg(test)]
+mod tests;
 
 pub use exit::exit_code;
 pub use evidence::{Ending, Evidence, HostShare, Planned, Stream, Waited};

@@ -109,3 +109,25 @@ proptest! {
         feed(&GOOD.as_bytes()[..at]);
     }
 }
+
+/// Shapes that are known to cost a YAML reader more than their length; each must stay cheap enough
+/// that the test ends, whatever is told.
+#[test]
+fn a_lot_of_anything_is_read_or_refused() {
+    let long = |piece: &str| piece.repeat((1 << 18) / piece.len());
+    for piece in [
+        "[", "{", "- ", "? ", ": ", "a: ", "&a ", "!a ", "\"", "'", "|\n", "a\n", "a: b\n", "#\n", "*a ",
+        "{a: ", "[a, ", "%", "\n", "a ",
+    ] {
+        feed(long(piece).as_bytes());
+    }
+    feed(
+        format!(
+            "version: 1\nkernels:\n{}",
+            (0..20_000)
+                .map(|n| format!("  k{n}: {{ like: j{n} }}\n"))
+                .collect::<String>()
+        )
+        .as_bytes(),
+    );
+}

@@ -27,9 +27,9 @@ fn no_text_file() {
     /m/a.yaml: error: is larger than 1 MiB
       help: a matrix is a small file: is this the right one?
     /m/a.yaml: error: the file is empty
-      help: start from `version: 1`; workflows/demo.yaml explains each part
+      help: start with `version: 1`; workflows/demo.yaml explains each part
     /m/a.yaml: error: the file is empty
-      help: start from `version: 1`; workflows/demo.yaml explains each part
+      help: start with `version: 1`; workflows/demo.yaml explains each part
     /m/a.yaml:2:1: error: a matrix file must be a map, not nothing
       2 | 
         | ^
@@ -94,6 +94,7 @@ fn no_yaml() {
     shown += &bad("a: b: c\n");
     shown += &bad("version: 1\nkernels: }\n");
     shown += &bad("version: \u{1}1\n");
+    shown += &bad("version: 1 # \u{9b}\n");
     insta::assert_snapshot!(shown, @r#"
     /m/a.yaml:3:1: error: not valid YAML: while parsing a node, did not find expected node content
       3 | 
@@ -102,9 +103,10 @@ fn no_yaml() {
       3 | 	fixed: {}
         | ^
       help: indent with spaces
-    /m/a.yaml:3:6: error: not valid YAML: while scanning a plain scalar, found a tab
-      3 |   a: 1
-        |      ^
+    /m/a.yaml:4:1: error: a tab may not indent YAML
+      4 | 	b: 2
+        | ^
+      help: indent with spaces
     /m/a.yaml:2:9: error: not valid YAML: mapping values are not allowed in this context
       2 |  kernels: 2
         |         ^
@@ -120,9 +122,14 @@ fn no_yaml() {
     /m/a.yaml:2:10: error: not valid YAML: misplaced bracket
       2 | kernels: }
         |          ^
-    /m/a.yaml:1:1: error: not valid YAML: control characters are not allowed at position 9
+    /m/a.yaml:1:10: error: the character U+0001 may not stand in YAML
       1 | version: ?1
-        | ^
+        |          ^
+      help: in a quoted text, write it as an escape
+    /m/a.yaml:1:14: error: the character U+009B may not stand in YAML
+      1 | version: 1 # ¿
+        |              ^
+      help: in a quoted text, write it as an escape
     "#);
 }
 
@@ -148,7 +155,7 @@ fn more_than_one_document_and_tags() {
 #[test]
 fn deep_nesting_is_refused_before_anything_recurses() {
     insta::assert_snapshot!(bad(format!("version: {}", "[".repeat(100_000))), @r"
-    /m/a.yaml:1:265: error: not valid YAML: recursion limit exceeded
+    /m/a.yaml:1:265: error: nested deeper than 32 levels
       1 | [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
         |                                                            ^
     ");
@@ -238,13 +245,6 @@ fn duplicate_keys_are_all_told() {
 #[test]
 fn unknown_and_missing_keys_at_the_top() {
     insta::assert_snapshot!(bad("verison: 1\nkernel: {}\nzzz: 1\n[a]: 1\n~: 2\n"), @r"
-    /m/a.yaml:1:1: error: the file lacks the key `version`
-      1 | verison: 1
-        | ^
-      help: start with `version: 1`
-    /m/a.yaml:1:1: error: the file lacks the key `kernels`
-      1 | verison: 1
-        | ^
     /m/a.yaml:1:1: error: the file lacks the key `machines`
       1 | verison: 1
         | ^
@@ -297,24 +297,16 @@ fn every_error_of_a_file_is_told_at_once_in_its_order() {
         .replace("kernel: [fixed, defect]", "kernel: [fixt, defect]")
         .replace("verdict: pass", "verdict: passes");
     insta::assert_snapshot!(bad(text), @r"
-    /m/a.yaml:3:3: error: kernel `fixed` lacks the key `kconfigs`
-      3 |   fixed: { source: { debian: linux-source-6.12 }, kconfig: [base, mm], series: [racepoints] }
-        |   ^^^^^
-      help: for example `kconfigs: [base, mm]`: a configuration grows from nothing
     /m/a.yaml:3:51: error: unknown key `kconfig`; did you mean `kconfigs`?
       3 |   fixed: { source: { debian: linux-source-6.12 }, kconfig: [base, mm], series: [racepoints] }
         |                                                   ^^^^^^^
-    /m/a.yaml:4:3: error: kernel `defect` lacks the key `kconfigs`
-      4 |   defect: { like: fixed, series: [racepoints, zswap-writeback-race] }
-        |   ^^^^^^
-      help: for example `kconfigs: [base, mm]`: a configuration grows from nothing
     /m/a.yaml:6:46: error: `cpus` must be a whole number from 1 to 64, not 100
       6 |   small: { backend: qemu, accel: auto, cpus: 100, memory: 300MiB, swap: 3MiB }
         |                                              ^^^
     /m/a.yaml:8:80: error: parameter `arena` has an unknown unit `MB` (known: B, KiB, MiB, GiB, TiB); did you mean `4MiB`?
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 4MB, arenna: 1 } }
         |                                                                                ^^^
-      help: `arena` is the memory whose pages are written, paged out and verified
+      help: `arena`: memory whose pages are written, paged out and verified
     /m/a.yaml:8:85: error: workload `zswap_pressure` has no parameter `arenna`; did you mean `arena`?
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 4MB, arenna: 1 } }
         |                                                                                     ^^^^^^

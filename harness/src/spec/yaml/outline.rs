@@ -50,10 +50,7 @@ pub(super) fn read(text: &str) -> Result<Outline, Problem> {
         let (event, span) = event.map_err(|e| places.syntax_error(text, &e))?;
         builder.event(event, &span)?;
     }
-    builder.root.ok_or_else(|| {
-        Problem::whole("the file is empty")
-            .help("start from `version: 1`; workflows/demo.yaml explains each part")
-    })
+    builder.root.ok_or_else(|| Problem::whole("the file is empty"))
 }
 
 type Step<'t> = Result<(Event<'t>, Span), ScanError>;
@@ -108,14 +105,29 @@ impl Places {
 pub(super) fn syntax_problem(text: &str, at: usize, info: &str) -> Problem {
     let at = text.floor_char_boundary(at);
     let line_start = text[..at].rfind('\n').map_or(0, |n| n + 1);
-    let line = text[line_start..].lines().next().unwrap_or("");
-    let indent = line.len() - line.trim_start().len();
-    if let Some(tab) = line[..indent].find('\t') {
-        let tab = line_start + tab;
+    // A scalar that a tab ends is told where the scalar starts, a line before the tab.
+    let next_line = text[at..]
+        .find('\n')
+        .filter(|_| info.contains("tab"))
+        .map(|n| at + n + 1);
+    if let Some(tab) = [Some(line_start), next_line]
+        .into_iter()
+        .flatten()
+        .find_map(|start| tab_in_indent(text, start))
+    {
         return Problem::new(tab..tab + 1, "a tab may not indent YAML").help("indent with spaces");
+    }
+    if info.contains("recursion limit") {
+        return Problem::new(at..at + 1, format!("nested deeper than {DEPTH_MAX} levels"));
     }
     let width = text[at..].chars().next().map_or(0, char::len_utf8);
     Problem::new(at..at + width, format!("not valid YAML: {info}"))
+}
+
+fn tab_in_indent(text: &str, line_start: usize) -> Option<usize> {
+    let line = &text[line_start..];
+    let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+    line[..indent].find('\t').map(|at| line_start + at)
 }
 
 /// A list or map that is still open.

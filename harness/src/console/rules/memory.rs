@@ -1,0 +1,164 @@
+//! Reports of the sanitizers and of the memory debugging in slab, page allocator and swap.
+
+use super::{FAULT, LEAK};
+use crate::console::Kind;
+use crate::console::rule::{Blame, Rule, Stands, rule, when};
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        Kind::Kasan,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address)? in (?P<f>\S+)",
+        "KASAN: {1}{rw} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Kasan,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
+        "KASAN: {1}{rw} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    when(
+        Stands::Part,
+        rule(
+            Kind::Kasan,
+            r"^BUG \S+ \(.*\): kasan: bad access detected",
+            "KASAN: bad access in {f}",
+            Blame::Stack,
+            FAULT,
+        ),
+    ),
+    rule(
+        Kind::Kmsan,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KMSAN: ([a-z-]+) in (?P<f>\S+)",
+        "KMSAN: {1} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Kcsan,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)(?: / (?P<also>\S+))?",
+        "KCSAN: {1} in {f}{also}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Kfence,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?) in (?P<f>\S+)",
+        "KFENCE: {1} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Kfence,
+        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?)\s*$",
+        "KFENCE: {1} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Ubsan,
+        r"^UBSAN: Undefined behaviour in ",
+        "UBSAN: undefined-behaviour in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Ubsan,
+        r"^UBSAN: ([a-z][a-z-]+) in \S+:\d+",
+        "UBSAN: {1} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Leak,
+        r"(?:^|[^\w\x22\x27`=(])BUG: memory leak\s*$",
+        "memory leak in {f}",
+        Blame::Stack,
+        LEAK,
+    ),
+    rule(
+        Kind::Leak,
+        r"^kmemleak: \d+ new suspected memory leaks",
+        "kmemleak: new suspected memory leaks",
+        Blame::Nobody,
+        &[],
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG: Bad page state in process ",
+        "BUG: Bad page state in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG: Bad page (map|cache) in process ",
+        "BUG: Bad page {1} in {f}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG: Bad rss-counter state mm:\S+ type:(\w+)",
+        "BUG: Bad rss-counter state {1}",
+        Blame::Nobody,
+        &[],
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG: Bad rss-counter state",
+        "BUG: Bad rss-counter state",
+        Blame::Nobody,
+        &[],
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG: non-zero (\S+ ?\S*) on freeing mm: (-?\d+)",
+        "BUG: non-zero {1} on freeing mm",
+        Blame::Nobody,
+        &[],
+    ),
+    rule(
+        Kind::Oops,
+        r"^(?:zram\d*|zswap): [Dd]ecompress(?:ion failed|ion error|\w* error)",
+        "zram: Decompression failed",
+        Blame::Nobody,
+        &[],
+    ),
+    rule(
+        Kind::Oops,
+        r"^BUG \S.*\(.*\): (\S.*)",
+        "BUG: {1}",
+        Blame::Stack,
+        FAULT,
+    ),
+    rule(
+        Kind::Oops,
+        r"^slab error in \w+\(\): cache \S+: (.*)",
+        "slab error: {1}",
+        Blame::Stack,
+        FAULT,
+    ),
+    when(
+        Stands::Part,
+        rule(
+            Kind::Oops,
+            r"^INFO: ((?:Allocated|Freed) in .*)",
+            "INFO: {1}",
+            Blame::Nobody,
+            &[],
+        ),
+    ),
+    when(
+        Stands::Part,
+        rule(
+            Kind::Oops,
+            r"^INFO: (Slab 0x|Object 0x).*",
+            "INFO: {1}ADDR",
+            Blame::Nobody,
+            &[],
+        ),
+    ),
+];

@@ -1,0 +1,205 @@
+//! Settings of the racepoint axis: `off`, or what is armed and how.
+
+use guest_tests::protocol::Arm;
+
+use super::matrix::Names;
+use super::read::{Check, NAME_CHARS_MAX, name_error};
+use super::types::RacepointSetting;
+use super::units;
+use super::words::{did_you_mean, listed, quoted};
+use super::yaml::{Node, Value};
+
+/// Longest delay of a racepoint.
+const DELAY_US_MAX: u64 = 100_000;
+/// Most racepoints armed at once.
+const ARMS_MAX: usize = 8;
+/// Reads the axis `racepoint`; notes its settings in `names`.
+pub(super) fn axis(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Vec<RacepointSetting>> {
+    let items = check.list(node, "racepoint")?;
+    if items.is_empty() {
+        check
+            .error(
+                &node.span,
+                "`racepoint` is empty: the matrix would select no cell",
+            )
+            .help = Some("leave it out, or write `[off]`".to_owned());
+        return None;
+    }
+    let mut found: Vec<RacepointSetting> = Vec::new();
+    for item in items {
+        let Some(setting) = setting(check, names, item) else {
+            names.settings_known = false;
+            continue;
+        };
+        if let Some((_, first)) = names.settings.get(&setting.name) {
+            let message = format!("two settings are called {}", quoted(&setting.name));
+            let problem = check.error(&item.span, message);
+            problem.also = Some((first.clone(), "the first one".to_owned()));
+            if setting.name != "off" {
+                problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
+            }
+            continue;
+        }
+        names
+            .settings
+            .insert(setting.name.clone(), (setting.clone(), item.span.clone()));
+        found.push(setting);
+    }
+    Some(found)
+}
+
+/// Reads `off`, or a map of racepoints with an optional `name`.
+fn setting(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<RacepointSetting> {
+    match &node.value {
+        Value::Text(word) if word == "off" => Some(RacepointSetting::off()),
+        Value::Map(entries) if !entries.is_empty() => armed(check, names, node, entries),
+        Value::Text(word) if name_error(word).is_none() => {
+            check
+                .error(
+                    &node.span,
+                    format!("the racepoint {} needs its delay", quoted(word)),
+                )
+                .help = Some(format!("write `{{ {word}: {{ delay: 100us..300us }} }}`"));
+            None
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Map(_) => {
+            let what = "`off` or a map such as `{ zswap_writeback: { delay: 100us..300us } }`";
+            check.error(
+                &node.span,
+                format!("a racepoint setting must be {what}, not {}", node.describe()),
+            );
+            None
+        }
+    }
+}
+
+fn armed(
+    check: &mut Check,
+    names: &Names<'_>,
+    node: &Node,
+    entries: &[(Node, Node)],
+) -> Option<RacepointSetting> {
+    let mut name = None;
+    let mut arms: Vec<Arm> = Vec::new();
+    let mut good = true;
+    for (key, value) in entries {
+        if key.spelled == "name" {
+            name = check.name(value, "a racepoint setting").map(str::to_owned);
+            good &= name.is_some();
+            if name.as_deref() == Some("off") {
+                check.error(&value.span, "a setting that arms something can't be called `off`");
+                good = false;
+            }
+            continue;
+        }
+        match arm(check, names, key, value) {
+            Some(arm) => arms.push(arm),
+            None => good = false,
+        }
+    }
+    if !good {
+        return None;
+    }
+    if arms.is_empty() || arms.len() > ARMS_MAX {
+        check.error(
+            &node.span,
+            format!(
+                "a setting arms from 1 to {ARMS_MAX} racepoints, not {}",
+                arms.len()
+            ),
+        );
+        return None;
+    }
+    let made = || arms.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join("-");
+    let name = name.unwrap_or_else(made);
+    if name.len() > NAME_CHARS_MAX {
+        check
+            .error(
+                &node.span,
+                "the name made of these racepoints is longer than 64 characters",
+            )
+            .help = Some("give the setting a `name:`".to_owned());
+        return None;
+    }
+    Some(RacepointSetting { name, arms })
+}
+
+fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option<Arm> {
+    let name = check.name(key, "a racepoint");
+    let known = names.racepoints.as_ref();
+    let known = name.filter(|name| match known {
+        Some(known) if !known.iter().any(|k| k == name) => {
+            let hint = did_you_mean(name, known.iter().map(String::as_str));
+            let help = hint
+                .is_empty()
+                .then(|| format!("there are {}", listed(known.iter().map(String::as_str))));
+            check
+                .error(&key.span, format!("there is no racepoint {}{hint}", quoted(name)))
+                .help = help;
+            false
+        }
+        Some(_) | None => true,
+    });
+    let what = format!("racepoint {}", quoted(&key.spelled));
+    let table = check.table(value, &key.span, &what, &["delay"])?;
+    let Some(node) = table.get("delay") else {
+        if !table.lacks("delay") {
+            return None;
+        }
+        check.missing(&key.span, &what, "delay").help = Some("for example `delay: 100us..300us`".to_owned());
+        return None;
+    };
+    let (delay_us_min, delay_us_max) = delay(check, node)?;
+    Some(Arm {
+        name: known?.to_owned(),
+        delay_us_min,
+        delay_us_max,
+    })
+}
+
+fn delay(check: &mut Check, node: &Node) -> Option<(u32, u32)> {
+    let problem = match units::delay(check.word(node, "delay", "a delay such as 100us..300us")?) {
+        Ok((_, 0)) => "must not be zero: a racepoint without delay is `off`".to_owned(),
+        Ok((_, most)) if most > DELAY_US_MAX => {
+            format!("must be at most 100ms, not {}", quoted(&node.spelled))
+        }
+        Ok((least, most)) => return Some((u32::try_from(least).ok()?, u32::try_from(most).ok()?)),
+        Err(why) => why,
+    };
+    check.error(&node.span, format!("`delay` {problem}"));
+    None
+}
+
+/// Reads a setting of an `include` entry: the name of one that is written above, or one of its own.
+pub(super) fn included(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<RacepointSetting> {
+    if let Value::Text(name) = &node.value
+        && let Some((setting, _)) = names.settings.get(name)
+    {
+        return Some(setting.clone());
+    }
+    let setting = setting(check, names, node);
+    names.settings_known &= setting.is_some();
+    let setting = setting?;
+    match names.settings.get(&setting.name) {
+        Some((first, at)) if *first != setting => {
+            let message = format!("two different settings are called {}", quoted(&setting.name));
+            let problem = check.error(&node.span, message);
+            problem.also = Some((at.clone(), "the first one".to_owned()));
+            problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
+            None
+        }
+        Some(_) => Some(setting),
+        None => {
+            names
+                .settings
+                .insert(setting.name.clone(), (setting.clone(), node.span.clone()));
+            Some(setting)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The claims tier: everything too long for CI.
+
+use crate::bench::{self, Part as Bench};
+use crate::{exit_code, setup};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// A part of the soak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Real kernel builds: an incremental vmlinux equals a clean one, blame, racepoints that do not fit
+    Identical,
+    /// The demo's cells, ten times each
+    Detect,
+    /// The console classifier against a corpus of real logs, where there is one
+    Console,
+}
+
+const ALL: [Part; 3] = [Part::Identical, Part::Detect, Part::Console];
+
+/// Runs the parts, all when none is named; all run though one fails.
+///
+/// # Errors
+/// When something can't be run.
+pub fn run(parts: &[Part]) -> Result<ExitCode> {
+    if let Some(missing) = setup::ensure()? {
+        return Ok(missing);
+    }
+    let mut worst = ExitCode::SUCCESS;
+    for part in if parts.is_empty() { &ALL[..] } else { parts } {
+        let code = match part {
+            Part::Identical => test("kernel_build", "")?,
+            Part::Detect => bench::run(&[Bench::Detect])?,
+            Part::Console => test("console_corpus", "")?,
+        };
+        if code != ExitCode::SUCCESS {
+            worst = code;
+        }
+    }
+    Ok(worst)
+}
+
+fn test(file: &str, filter: &str) -> Result<ExitCode> {
+    let args = ["test", "--locked", "--release", "-p", "harness", "--test", file, "--", "--nocapture", filter];
+    let status = duct::cmd(env!("CARGO"), args)
+        .env("PATCHPROOF_VM_TESTS", "1")
+        .env("PATCHPROOF_SOAK", "1")
+        .unchecked()
+        .run()?
+        .status;
+    Ok(exit_code(status))
+}
