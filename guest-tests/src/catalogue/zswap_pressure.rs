@@ -10,7 +10,8 @@ params! {
     /// threads while a tiny zswap limit forces write-back and a nearly full swap area recycles slots.
     ZswapPressure {
         arena: bytes = 4 * MIB, 64 * KIB, 1024 * MIB, &[], "memory whose pages are written, paged out and verified";
-        threads: count = 4, 1, 64, &[], "worker threads; each owns its share of the arena's pages";
+        threads: count = 4, 1, 64, &[], "worker threads; each owns its share of the arena's pages; the first of each CPU store all the time, at idle priority, the others interrupt them at random";
+        cpus: count = 0, 0, 1024, &[], "CPUs that the workers are spread over; 0 takes all";
         swap_area: bytes = 8 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
         zswap_max: bytes = 100 * KIB, 0, 1024 * MIB, &[], "memory.zswap.max of the arena's cgroup";
         memory_max: bytes = MIB, 0, 4096 * MIB, &[], "what of the arena may be in memory or in the swap cache (memory.max less what the suite itself takes); 0 sets no limit";
@@ -21,6 +22,7 @@ params! {
         pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim";
         switches: bool = false, 0, 0, &[], "an antagonist that switches between the workers of each CPU at random instants (two workers a CPU or more)";
+        content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (about 10:1, so that zswap is fast and its limit holds many) or mixed (anything from same-filled to incompressible)";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";
     }

@@ -1,8 +1,8 @@
 //! Antagonists: threads that disturb without changing any content.
 
 use super::pressure::Pressure;
+use crate::sys::SysError;
 use crate::sys::process::{self, Policy};
-use crate::sys::{SysError, proc};
 use crate::workload::WORKER_PATIENCE_S;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -74,12 +74,6 @@ pub fn switch(pressure: &Pressure<'_>, cpu: u32) -> Result<(), SysError> {
         process::schedule(tid, Policy::Normal)?;
     }
     Ok(())
-}
-
-/// The CPU of a worker.
-#[must_use]
-pub fn cpu_of(worker: usize) -> u32 {
-    u32::try_from(worker).unwrap_or(0) % proc::cpus()
 }
 
 /// Flips zswap's pool limit between nothing (the pool is always full) and `percent`.

@@ -23,8 +23,7 @@ pub fn run(env: &Env<'_>, params: &ZswapPressure) -> Result<Finished, CaseError>
     env.lane.expect_within(STEP_PATIENCE_S);
     let stage = stage::set(env, params)?;
     let stop = Stop::default();
-    let threads = usize::try_from(params.threads).unwrap_or(1);
-    let pressure = Pressure::new(env, &stage, &stop, threads)?;
+    let pressure = Pressure::new(env, &stage, &stop, params)?;
     let totals = pressure.run(params);
     env.lane.beat();
     teardown::check(&pressure)?;

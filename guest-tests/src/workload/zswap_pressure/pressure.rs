@@ -1,8 +1,9 @@
 //! The pressure phase: workers and antagonists, for as long as the budget lasts or until a finding.
 
 use super::antagonist;
+use super::frontier::Frontier;
 use super::stage::{STACK_LEN, Stage};
-use super::worker::{Stopped, Worker};
+use super::worker::{Role, Stopped, Worker};
 use crate::agent::link::Told;
 use crate::catalogue::{Counter, ZswapPressure};
 use crate::model::Mismatch;
@@ -43,10 +44,14 @@ pub struct Pressure<'a> {
     pub stage: &'a Stage,
     /// Workers.
     pub threads: usize,
+    /// CPUs that they are spread over.
+    pub cpus: usize,
     /// The end of the phase.
     pub stop: &'a Stop,
     /// What the workers count.
     pub counts: Counts,
+    /// What zswap is about to write back.
+    pub frontier: Mutex<Frontier>,
     start: Start,
     tids: Vec<AtomicU32>,
     told: AtomicU32,
@@ -85,20 +90,38 @@ impl<'a> Pressure<'a> {
     ///
     /// # Errors
     /// When the kernel's counters can't be read.
-    pub fn new(env: &'a Env<'a>, stage: &'a Stage, stop: &'a Stop, threads: usize) -> Result<Self, SysError> {
+    pub fn new(
+        env: &'a Env<'a>,
+        stage: &'a Stage,
+        stop: &'a Stop,
+        params: &ZswapPressure,
+    ) -> Result<Self, SysError> {
+        let threads = usize::try_from(params.threads).unwrap_or(1);
+        let cpus = if params.cpus == 0 {
+            proc::cpus()
+        } else {
+            proc::cpus().min(u32::try_from(params.cpus).unwrap_or(1))
+        } as usize;
         let start = Start::now()?;
         let (told, broken) = (AtomicU32::new(0), Mutex::new(None));
         Ok(Self {
             env,
             stage,
             threads,
+            cpus,
             stop,
             counts: Counts::default(),
+            frontier: Mutex::default(),
             start,
             tids: std::iter::repeat_with(AtomicU32::default).take(threads).collect(),
             told,
             broken,
         })
+    }
+
+    /// Whether some workers interrupt others.
+    pub fn has_sudden(&self) -> bool {
+        self.threads > self.cpus
     }
 
     /// Keeps up the pressure.
@@ -116,8 +139,8 @@ impl<'a> Pressure<'a> {
             if params.reclaim {
                 thread().spawn_scoped(scope, || self.keep(antagonist::reclaim(self)))?;
             }
-            if params.switches && self.threads > proc::cpus() as usize {
-                for cpu in 0..proc::cpus() {
+            if params.switches && self.has_sudden() {
+                for cpu in 0..self.cpus as u32 {
                     thread().spawn_scoped(scope, move || self.keep(antagonist::switch(self, cpu)))?;
                 }
             }
@@ -169,7 +192,7 @@ impl<'a> Pressure<'a> {
     fn try_work(&self, worker: usize) -> Result<(), Stopped> {
         // Reclaim drains only the calling CPU's batch of new pages: whoever faults a page in must
         // page it out on the same CPU.
-        process::pin(antagonist::cpu_of(worker))?;
+        process::pin((worker % self.cpus) as u32)?;
         let full = || SysError::content("starting a worker", "the board is full");
         let lane = self
             .env
@@ -185,7 +208,7 @@ impl<'a> Pressure<'a> {
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(worker as u64);
-        let mut worker = Worker::new(self, lane, own, seed)?;
+        let mut worker = Worker::new(self, lane, own, seed, Role::of(worker, self.cpus))?;
         lane.expect_within(WORKER_PATIENCE_S);
         let outcome = worker.run();
         lane.expect_within(0);
@@ -198,7 +221,7 @@ impl<'a> Pressure<'a> {
             .tids
             .iter()
             .enumerate()
-            .filter(|(worker, _)| antagonist::cpu_of(*worker) == cpu);
+            .filter(|(worker, _)| worker % self.cpus == cpu as usize);
         tids.map(|(_, tid)| tid.load(Ordering::Acquire))
             .filter(|&tid| tid != 0)
             .collect()

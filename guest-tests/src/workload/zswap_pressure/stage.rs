@@ -1,7 +1,7 @@
 //! Set-up: knobs, a small swap area filled with cold pages, control groups, the arena and its ledger.
 
 use crate::catalogue::{Counter, ZswapPressure};
-use crate::model::{FillPolicy, Ledger};
+use crate::model::{Fill, FillPolicy, Ledger};
 use crate::sys::arena::{Advice, Arena, PAGE_LEN, PAGE_WORDS};
 use crate::sys::cgroup::Cgroup;
 use crate::sys::knob::Knob;
@@ -108,7 +108,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
 
     let pages = pages_of(params.arena);
     let plan = AreaPlan::of(machine::disk_len(&disk)?, pages as u64, params)?;
-    let ledger = ledger(env, pages)?;
+    let ledger = ledger(env, pages, policy(params))?;
     let slots = Slots::new(plan.area_pages as usize);
     // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
     // them (stacks, buffers) must again.
@@ -147,15 +147,18 @@ fn pages_of(bytes: u64) -> usize {
     usize::try_from(bytes / PAGE_LEN as u64).unwrap_or(usize::MAX)
 }
 
-fn ledger(env: &Env<'_>, pages: usize) -> Result<Ledger, CaseError> {
+/// How well pages compress.
+fn policy(params: &ZswapPressure) -> FillPolicy {
+    if params.content == "mixed" {
+        FillPolicy::Mixed
+    } else {
+        FillPolicy::Fixed(Fill::SMALL)
+    }
+}
+
+fn ledger(env: &Env<'_>, pages: usize, policy: FillPolicy) -> Result<Ledger, CaseError> {
     let pages = u32::try_from(pages).map_err(|_| CaseError::Broken(format!("an arena of {pages} pages")))?;
-    Ok(Ledger::new(
-        env.job.run,
-        0,
-        pages,
-        FillPolicy::Mixed,
-        env.job.case.seed,
-    ))
+    Ok(Ledger::new(env.job.run, 0, pages, policy, env.job.case.seed))
 }
 
 fn missing_cgroup(e: &crate::sys::SysError) -> CaseError {

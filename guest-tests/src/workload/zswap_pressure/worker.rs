@@ -1,19 +1,53 @@
 //! A worker: verifies, rewrites and pages out the pages it owns, and reads those of others.
+//!
+//! Write-back is raced by interrupting it. The steady worker of a CPU runs at idle priority and stores
+//! all the time, so that most of its time is spent in or near write-back. The sudden ones sleep for a
+//! random time, so that they interrupt it at any instruction, and then do at once what breaks a
+//! write-back that looked at its entry too early: they fault in a page that is about to be written back
+//! (which frees its slot) and have another one paged out (which takes the slot).
 
-use super::frontier::Frontier;
 use super::pressure::Pressure;
+use crate::model::{Mismatch, Seen, Verified};
 use crate::sys::SysError;
 use crate::sys::arena::{Advice, PAGE_WORDS};
 use crate::sys::board::Lane;
 use crate::sys::pagemap::{Entry, Pagemap};
+use crate::sys::process::{self, Policy};
 use crate::workload::evidence::{History, Op};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::TryLockError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Pages of one step, at most: they are looked up, verified and paged out together.
 const BATCH_MAX: usize = 8;
+
+/// Longest sleep of a sudden worker, in microseconds; sleeps are drawn evenly from nothing to this.
+const NAP_US_MAX: u64 = 400;
+/// Most strikes of a sudden worker between two sleeps.
+const STRIKES_MAX: u32 = 3;
+/// Pages that a sudden worker keeps ready to be paged out.
+const READY_PAGES: usize = 2;
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Works on its own pages all the time.
+    Steady,
+    /// Sleeps, interrupts and strikes at the frontier of write-back.
+    Sudden,
+}
+
+impl Role {
+    /// The role of one of so many workers: each CPU has one steady worker, the others are sudden.
+    #[must_use]
+    pub fn of(worker: usize, cpus: usize) -> Self {
+        if worker < cpus { Self::Steady } else { Self::Sudden }
+    }
+}
 
 /// One worker.
 pub struct Worker<'a> {
@@ -22,7 +56,10 @@ pub struct Worker<'a> {
     pagemap: Pagemap,
     rng: Pcg64Mcg,
     own: Range<usize>,
-    frontier: Frontier,
+    role: Role,
+    /// Own pages in memory, to be paged out as soon as a slot comes free.
+    ready: VecDeque<usize>,
+    seen: Seen,
     history: History,
     page: Box<[u64; PAGE_WORDS]>,
 }
@@ -52,6 +89,7 @@ impl<'a> Worker<'a> {
         lane: &'a Lane,
         own: Range<usize>,
         seed: u64,
+        role: Role,
     ) -> Result<Self, SysError> {
         Ok(Self {
             pressure,
@@ -59,7 +97,9 @@ impl<'a> Worker<'a> {
             pagemap: Pagemap::open()?,
             rng: Pcg64Mcg::seed_from_u64(seed),
             own,
-            frontier: Frontier::default(),
+            role,
+            ready: VecDeque::with_capacity(READY_PAGES + 1),
+            seen: Seen::new(&pressure.stage.ledger),
             history: History::default(),
             page: Box::new([0; PAGE_WORDS]),
         })
@@ -70,33 +110,104 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// When it ended early.
     pub fn run(&mut self) -> Result<(), Stopped> {
-        while !self.pressure.stop.is_set() {
-            self.step()?;
-            self.lane.beat();
+        match self.role {
+            Role::Steady => {
+                if self.pressure.has_sudden() {
+                    process::schedule(self.lane.tid(), Policy::Idle)?;
+                }
+                while !self.pressure.stop.is_set() {
+                    self.step()?;
+                    self.lane.beat();
+                }
+            }
+            Role::Sudden => {
+                let nap = |rng: &mut Pcg64Mcg| Duration::from_micros(rng.next_u64() % NAP_US_MAX);
+                while !self.pressure.stop.wait(nap(&mut self.rng)) {
+                    for _ in 0..=self.rng.next_u32() % STRIKES_MAX {
+                        self.strike()?;
+                    }
+                    self.lane.beat();
+                }
+            }
         }
         Ok(())
     }
 
-    /// One step: some pages of its own, now and then one of another's.
+    /// One step of a steady worker: some pages of its own; now and then one of another's.
     fn step(&mut self) -> Result<(), Stopped> {
+        let start = self.own.start + self.below(self.own.len());
+        let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
+        let batch = start..self.own.end.min(start + len);
+        self.work_on(batch.clone())?;
+        self.page_out(batch)?;
+        if self.pressure.threads > 1 && self.rng.next_u32().is_multiple_of(16) {
+            let page = self.below(self.pressure.stage.arena.pages());
+            if !self.own.contains(&page) {
+                self.peek(page)?;
+                // Left in memory it would leave a slot free until its owner comes by.
+                self.page_out(page..page + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One strike of a sudden worker: faults a page at the frontier in, whosever it is, and has pages
+    /// that it kept ready take the slot.
+    fn strike(&mut self) -> Result<(), Stopped> {
+        let jitter = self.rng.next_u32();
+        let taken = self.with_frontier(|frontier| frontier.take(jitter)).flatten();
+        if let Some(page) = taken {
+            let mut resident = [0];
+            self.pressure
+                .stage
+                .arena
+                .resident(page..page + 1, &mut resident)?;
+            self.with_frontier(|frontier| frontier.learn(resident[0] == 1));
+            if self.own.contains(&page) {
+                // It takes its own slot again, with other content.
+                self.work_on(page..page + 1)?;
+                self.page_out(page..page + 1)?;
+            } else {
+                self.peek(page)?;
+            }
+        }
+        if self.ready.len() >= READY_PAGES
+            && let Some(page) = self.ready.pop_front()
+        {
+            self.page_out(page..page + 1)?;
+        }
+        let page = self.own.start + self.below(self.own.len());
+        self.work_on(page..page + 1)?;
+        self.ready.push_back(page);
+        // The slot that this left free is taken by the page that was faulted in.
+        taken
+            .filter(|page| !self.own.contains(page))
+            .map_or(Ok(()), |page| self.page_out(page..page + 1))
+    }
+
+    /// Does something with what all workers know of the frontier, unless another one does at this
+    /// moment: it may have been interrupted there, and waiting for it would undo the interruption.
+    fn with_frontier<T>(&self, act: impl FnOnce(&mut super::frontier::Frontier) -> T) -> Option<T> {
+        match self.pressure.frontier.try_lock() {
+            Ok(mut frontier) => Some(act(&mut frontier)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(act(&mut poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Verifies and rewrites pages of its own.
+    fn work_on(&mut self, batch: Range<usize>) -> Result<(), Stopped> {
         let arena = &self.pressure.stage.arena;
-        let (batch, from_frontier) = self.choose();
         let mut entries = [Entry::default(); BATCH_MAX];
         let mut resident = [0; BATCH_MAX];
         self.pagemap.read(arena, batch.clone(), &mut entries)?;
         arena.resident(batch.clone(), &mut resident)?;
-        if from_frontier {
-            self.frontier.learn(resident[0] == 1);
-        }
-        for (page, (entry, resident)) in batch.clone().zip(entries.into_iter().zip(resident)) {
+        for (page, (entry, resident)) in batch.zip(entries.into_iter().zip(resident)) {
             self.verify(page, entry, resident == 0)?;
-            if self.rng.next_u32() & 1 == 0 {
+            // One in eight keeps its content, so that pages are also compared over a longer time.
+            if !self.rng.next_u32().is_multiple_of(8) {
                 self.rewrite(page);
             }
-        }
-        self.page_out(batch)?;
-        if self.pressure.threads > 1 && self.rng.next_u32().is_multiple_of(8) {
-            self.peek()?;
         }
         Ok(())
     }
@@ -104,20 +215,6 @@ impl<'a> Worker<'a> {
     fn below(&mut self, n: usize) -> usize {
         // The bias of a remainder is far below anything that matters here.
         self.rng.next_u64() as usize % n.max(1)
-    }
-
-    /// Chooses the pages of a step: three times in four one at the frontier of write-back (then `true`),
-    /// otherwise a random place; half of those steps take one page, a quarter two, and so on.
-    fn choose(&mut self) -> (Range<usize>, bool) {
-        let jitter = self.rng.next_u32();
-        if self.rng.next_u32() & 3 != 0
-            && let Some(page) = self.frontier.take(jitter)
-        {
-            return (page..page + 1, true);
-        }
-        let start = self.own.start + self.below(self.own.len());
-        let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
-        (start..self.own.end.min(start + len), false)
     }
 
     /// Verifies one page of its own. `entry` and whether it was `away` (neither mapped nor in the swap
@@ -130,14 +227,9 @@ impl<'a> Worker<'a> {
         let verdict = stage.ledger.check_owner(number, &self.page);
         if let Some(slot) = entry.slot() {
             stage.slots.note(slot, number);
-            self.pressure
-                .counts
-                .round_trips
-                .fetch_add(u64::from(away), Ordering::Relaxed);
         }
-        self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
         self.history.note(Op::Verify, number, generation, entry.slot());
-        verdict.map(drop).map_err(|mismatch| self.found(*mismatch, entry))
+        self.judged(verdict, entry, away)
     }
 
     /// Rewrites one page of its own with its next generation.
@@ -162,7 +254,7 @@ impl<'a> Worker<'a> {
             // What goes to the disk stays in the swap cache until it was written; what zswap takes is
             // gone at once.
             if resident == 0 {
-                self.frontier.stored(page);
+                self.with_frontier(|frontier| frontier.stored(page));
             }
             self.history.note(
                 Op::PageOut,
@@ -175,29 +267,44 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads a page that another thread may be writing at this moment.
-    fn peek(&mut self) -> Result<(), Stopped> {
+    fn peek(&mut self, page: usize) -> Result<(), Stopped> {
         let stage = self.pressure.stage;
-        let page = self.below(stage.arena.pages());
-        if self.own.contains(&page) {
-            return Ok(());
-        }
         let number = page as u32;
         let entry = self.pagemap.entry(&stage.arena, page)?;
         let before = stage.ledger.window_before(number);
         self.lane.note_page(number, stage.ledger.generation(number));
         stage.arena.read(page, &mut self.page);
-        let verdict = stage.ledger.check(number, before, &self.page);
-        self.pressure.counts.verified.fetch_add(1, Ordering::Relaxed);
+        let verdict = stage
+            .ledger
+            .check_seen(number, before, &self.page, &mut self.seen);
         self.history
             .note(Op::Peek, number, stage.ledger.generation(number), entry.slot());
-        verdict
-            .map(drop)
-            .map_err(|mismatch| self.found(*mismatch, entry))?;
-        // Left in memory it would leave a slot free until its owner comes by.
-        Ok(stage.arena.advise(page..page + 1, Advice::PageOut)?)
+        self.judged(verdict, entry, false)
     }
 
-    fn found(&self, mismatch: crate::model::Mismatch, entry: Entry) -> Stopped {
+    /// Counts a reading that proved something, tells one that is wrong.
+    fn judged(
+        &self,
+        verdict: Result<Verified, Box<Mismatch>>,
+        entry: Entry,
+        away: bool,
+    ) -> Result<(), Stopped> {
+        let counts = &self.pressure.counts;
+        match verdict {
+            Ok(Verified::Whole(_) | Verified::Mixed(_) | Verified::Faulted) => {
+                counts.verified.fetch_add(1, Ordering::Relaxed);
+                let is_round_trip = away && entry.swapped();
+                counts
+                    .round_trips
+                    .fetch_add(u64::from(is_round_trip), Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Verified::Undecided) => Ok(()),
+            Err(mismatch) => Err(self.found(*mismatch, entry)),
+        }
+    }
+
+    fn found(&self, mismatch: Mismatch, entry: Entry) -> Stopped {
         let after = self
             .pagemap
             .entry(&self.pressure.stage.arena, mismatch.page as usize);
