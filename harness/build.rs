@@ -87,7 +87,7 @@ fn build_agent(workspace: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
 fn rust_flags() -> Vec<String> {
     let mut flags = vec![
         "-Ctarget-feature=+crt-static".to_owned(),
-        "-Cstrip=debuginfo".to_owned(),
+        "-Cstrip=symbols".to_owned(),
     ];
     let cargo_home = env::var("CARGO_HOME")
         .ok()

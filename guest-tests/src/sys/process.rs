@@ -95,8 +95,6 @@ pub enum Policy {
     Normal,
     /// Only when nobody else wants the CPU.
     Idle,
-    /// Before every other thread, until it waits.
-    RealTime,
 }
 
 /// Sets how a thread competes for its CPU; 0 is the calling thread. `false` where the thread has ended.
@@ -104,13 +102,12 @@ pub enum Policy {
 /// # Errors
 /// Those of `sched_setscheduler`.
 pub fn schedule(tid: u32, policy: Policy) -> Result<bool> {
-    let (number, sched_priority) = match policy {
-        Policy::Normal => (libc::SCHED_OTHER, 0),
-        Policy::Idle => (libc::SCHED_IDLE, 0),
-        Policy::RealTime => (libc::SCHED_FIFO, 1),
+    let number = match policy {
+        Policy::Normal => libc::SCHED_OTHER,
+        Policy::Idle => libc::SCHED_IDLE,
     };
     let pid = libc::pid_t::try_from(tid).unwrap_or(libc::pid_t::MAX);
-    let parameters = libc::sched_param { sched_priority };
+    let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameters outlive the call, which only reads them.
     if unsafe { libc::sched_setscheduler(pid, number, &raw const parameters) } == 0 {
         return Ok(true);

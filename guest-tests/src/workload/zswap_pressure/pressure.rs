@@ -44,6 +44,8 @@ pub struct Pressure<'a> {
     pub stage: &'a Stage,
     /// Workers.
     pub threads: usize,
+    /// Threads that own no page and read those of the workers.
+    pub readers: usize,
     /// CPUs that they are spread over.
     pub cpus: usize,
     /// The end of the phase.
@@ -53,7 +55,6 @@ pub struct Pressure<'a> {
     /// What zswap is about to write back.
     pub frontier: Mutex<Frontier>,
     start: Start,
-    tids: Vec<AtomicU32>,
     told: AtomicU32,
     broken: Mutex<Option<SysError>>,
 }
@@ -108,12 +109,12 @@ impl<'a> Pressure<'a> {
             env,
             stage,
             threads,
+            readers: usize::try_from(params.readers).unwrap_or(0),
             cpus,
             stop,
             counts: Counts::default(),
             frontier: Mutex::default(),
             start,
-            tids: std::iter::repeat_with(AtomicU32::default).take(threads).collect(),
             told,
             broken,
         })
@@ -133,16 +134,11 @@ impl<'a> Pressure<'a> {
         let told = std::thread::scope(|scope| {
             let _ends = StopOnDrop(self.stop);
             let thread = || std::thread::Builder::new().stack_size(STACK_LEN);
-            for worker in 0..self.threads {
+            for worker in 0..self.threads + self.readers {
                 thread().spawn_scoped(scope, move || self.work(worker))?;
             }
             if params.reclaim {
                 thread().spawn_scoped(scope, || self.keep(antagonist::reclaim(self)))?;
-            }
-            if params.switches && self.has_sudden() {
-                for cpu in 0..self.cpus as u32 {
-                    thread().spawn_scoped(scope, move || self.keep(antagonist::switch(self, cpu)))?;
-                }
             }
             if params.pool_flips {
                 let percent = params.pool_percent;
@@ -192,15 +188,23 @@ impl<'a> Pressure<'a> {
     fn try_work(&self, worker: usize) -> Result<(), Stopped> {
         // Reclaim drains only the calling CPU's batch of new pages: whoever faults a page in must
         // page it out on the same CPU.
-        process::pin((worker % self.cpus) as u32)?;
+        let role = Role::of(worker, self.threads, self.cpus);
+        let cpu = match role {
+            Role::Steady | Role::Sudden => worker % self.cpus,
+            // Beside the workers, where there is another CPU.
+            Role::Reader => (self.cpus + worker - self.threads) % proc::cpus() as usize,
+        };
+        process::pin(cpu as u32)?;
         let full = || SysError::content("starting a worker", "the board is full");
         let lane = self
             .env
             .board
-            .lane(&format!("worker {worker}"))
+            .lane(&format!("{} {worker}", role.words()))
             .ok_or_else(full)?;
-        self.tids[worker].store(lane.tid(), Ordering::Release);
-        let own = share(self.stage.arena.pages(), self.threads, worker);
+        let own = match role {
+            Role::Steady | Role::Sudden => share(self.stage.arena.pages(), self.threads, worker),
+            Role::Reader => 0..0,
+        };
         let seed = self
             .env
             .job
@@ -208,23 +212,11 @@ impl<'a> Pressure<'a> {
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(worker as u64);
-        let mut worker = Worker::new(self, lane, own, seed, Role::of(worker, self.cpus))?;
+        let mut worker = Worker::new(self, lane, own, seed, role)?;
         lane.expect_within(WORKER_PATIENCE_S);
         let outcome = worker.run();
         lane.expect_within(0);
         outcome
-    }
-
-    /// The thread ids of the workers of a CPU that have started.
-    pub fn workers_of(&self, cpu: u32) -> Vec<u32> {
-        let tids = self
-            .tids
-            .iter()
-            .enumerate()
-            .filter(|(worker, _)| worker % self.cpus == cpu as usize);
-        tids.map(|(_, tid)| tid.load(Ordering::Acquire))
-            .filter(|&tid| tid != 0)
-            .collect()
     }
 
     /// Keeps the first failure of a thread and ends the phase.

@@ -27,6 +27,8 @@ const BATCH_MAX: usize = 8;
 
 /// Longest sleep of a sudden worker, in microseconds; sleeps are drawn evenly from nothing to this.
 const NAP_US_MAX: u64 = 400;
+/// The same for a reader: while it sleeps, the workers' CPUs need not tell its CPU of what they unmap.
+const READER_NAP_US_MAX: u64 = 4000;
 /// Most strikes of a sudden worker between two sleeps.
 const STRIKES_MAX: u32 = 3;
 /// Pages that a sudden worker keeps ready to be paged out.
@@ -39,13 +41,30 @@ pub enum Role {
     Steady,
     /// Sleeps, interrupts and strikes at the frontier of write-back.
     Sudden,
+    /// Owns nothing and reads now and then what others own, from another CPU.
+    Reader,
 }
 
 impl Role {
-    /// The role of one of so many workers: each CPU has one steady worker, the others are sudden.
+    /// The role of a thread: each CPU has one steady worker, the others are sudden; readers come last.
     #[must_use]
-    pub fn of(worker: usize, cpus: usize) -> Self {
-        if worker < cpus { Self::Steady } else { Self::Sudden }
+    pub fn of(thread: usize, workers: usize, cpus: usize) -> Self {
+        if thread >= workers {
+            Self::Reader
+        } else if thread < cpus {
+            Self::Steady
+        } else {
+            Self::Sudden
+        }
+    }
+
+    /// What a thread of this role is called.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Steady | Self::Sudden => "worker",
+            Self::Reader => "reader",
+        }
     }
 }
 
@@ -121,11 +140,19 @@ impl<'a> Worker<'a> {
                 }
             }
             Role::Sudden => {
-                let nap = |rng: &mut Pcg64Mcg| Duration::from_micros(rng.next_u64() % NAP_US_MAX);
-                while !self.pressure.stop.wait(nap(&mut self.rng)) {
+                while !self.nap(NAP_US_MAX) {
                     for _ in 0..=self.rng.next_u32() % STRIKES_MAX {
                         self.strike()?;
                     }
+                    self.lane.beat();
+                }
+            }
+            Role::Reader => {
+                while !self.nap(READER_NAP_US_MAX) {
+                    let page = self.below(self.pressure.stage.arena.pages());
+                    self.peek(page)?;
+                    // Left in memory it would leave a slot free until its owner comes by.
+                    self.page_out(page..page + 1)?;
                     self.lane.beat();
                 }
             }
@@ -133,22 +160,19 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// One step of a steady worker: some pages of its own; now and then one of another's.
+    /// Sleeps for a random time; tells whether the pressure is over.
+    fn nap(&mut self, us_max: u64) -> bool {
+        let pause = Duration::from_micros(self.rng.next_u64() % us_max);
+        self.pressure.stop.wait(pause)
+    }
+
+    /// One step of a steady worker: some pages of its own are verified, rewritten and stored.
     fn step(&mut self) -> Result<(), Stopped> {
         let start = self.own.start + self.below(self.own.len());
         let len = BATCH_MAX.min(1 + self.rng.next_u32().trailing_zeros() as usize);
         let batch = start..self.own.end.min(start + len);
         self.work_on(batch.clone())?;
-        self.page_out(batch)?;
-        if self.pressure.threads > 1 && self.rng.next_u32().is_multiple_of(16) {
-            let page = self.below(self.pressure.stage.arena.pages());
-            if !self.own.contains(&page) {
-                self.peek(page)?;
-                // Left in memory it would leave a slot free until its owner comes by.
-                self.page_out(page..page + 1)?;
-            }
-        }
-        Ok(())
+        self.page_out(batch)
     }
 
     /// One strike of a sudden worker: faults a page at the frontier in, whosever it is, and has pages
