@@ -6,23 +6,24 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 params! {
-    /// zswap under pressure: a small arena of pages is paged out, verified and rewritten by several
-    /// threads while a tiny zswap limit forces write-back and a nearly full swap area recycles slots.
+    /// zswap under pressure: a small arena of pages is paged out, verified and rewritten while a tiny
+    /// zswap limit forces write-back and a full swap area recycles slots. One thread of a CPU stores all
+    /// the time, others interrupt it at random and take the slots that it is at.
     ZswapPressure {
         arena: bytes = 4 * MIB, 64 * KIB, 1024 * MIB, &[], "memory whose pages are written, paged out and verified";
-        threads: count = 2, 1, 64, &[], "worker threads; each owns its share of the arena's pages; the first of each CPU store all the time, at idle priority, the others interrupt them at random";
-        cpus: count = 1, 0, 1024, &[], "CPUs that the workers are spread over; 0 takes all. On one CPU they interrupt each other and need not tell other CPUs of what they unmap";
-        readers: count = 1, 0, 64, &[], "threads that own nothing and now and then read others' pages, on another CPU where there is one";
+        threads: count = 2, 1, 64, &[], "worker threads, each with its share of the pages; the first of each CPU stores all the time, at idle priority, the others interrupt it";
+        cpus: count = 1, 0, 1024, &[], "CPUs that the workers are spread over (0: all); on one they interrupt each other more often and need not tell other CPUs what they unmap";
+        readers: count = 1, 0, 64, &[], "threads that own no page and now and then read those of the workers, on another CPU where there is one";
         swap_area: bytes = 8 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
         zswap_max: bytes = 4 * KIB, 0, 1024 * MIB, &[], "memory.zswap.max of the arena's cgroup";
-        memory_max: bytes = MIB, 0, 4096 * MIB, &[], "what of the arena may be in memory or in the swap cache (memory.max less what the suite itself takes); 0 sets no limit";
+        memory_max: bytes = 0, 0, 4096 * MIB, &[], "what of the arena may be in memory or in the swap cache (memory.max less what the suite itself takes); 0 sets no limit. The kernel reclaims nothing while no slot is free: with short_slots it never gets to the limit";
         free_slots: count = 32, 0, 1_000_000, &[], "swap slots left free beside the arena's share where short_slots is 0 (the rest is filled with cold pages); 0 fills nothing";
         short_slots: count = 32, 0, 1_000_000, &[], "swap slots that the arena lacks, so that a slot that comes free is taken at once; 0 leaves free_slots instead";
         shrinker: bool = true, 0, 0, &[], "zswap's shrinker (/sys/module/zswap/parameters/shrinker_enabled)";
         pool_percent: count = 20, 1, 100, &[], "zswap's max_pool_percent";
         pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim";
-        content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (about 10:1, so that zswap is fast and its limit holds many) or mixed (anything from same-filled to incompressible)";
+        content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (to some hundred bytes, so that zswap is fast) or mixed (anything from same-filled to incompressible)";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";
     }
@@ -75,15 +76,15 @@ impl ZswapPressure {
             },
             Floor {
                 counter: Counter::RoundTrips,
-                per_s: 200,
+                per_s: 100,
             },
             Floor {
                 counter: Counter::ZswapStore,
-                per_s: 200,
+                per_s: 250,
             },
             Floor {
                 counter: Counter::ZswapWriteback,
-                per_s: 100,
+                per_s: 125,
             },
         ]
     }

@@ -23,8 +23,8 @@ const RECLAIM_PAUSE_MS: u32 = 10;
 pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
-/// Threads beside the workers, at most.
-const ANTAGONISTS_MAX: u64 = 2 + 8;
+/// Antagonists, at most.
+const ANTAGONISTS_MAX: u64 = 2;
 /// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
 const AREA_PAGES_MIN: u64 = 64;
 
@@ -240,7 +240,8 @@ fn limit(filler: &Cgroup, arena: &Cgroup, params: &ZswapPressure) -> Result<(), 
     }
     // The suite's own memory is charged to the same group. Its locked part is there already, but for
     // the stacks of the threads that are to come.
-    let own = arena.number("memory.current")? + (params.threads + ANTAGONISTS_MAX) * THREAD_LEN as u64;
+    let threads = params.threads + params.readers + ANTAGONISTS_MAX;
+    let own = arena.number("memory.current")? + threads * THREAD_LEN as u64;
     Ok(arena.set("memory.max", &(own + params.memory_max).to_string())?)
 }
 

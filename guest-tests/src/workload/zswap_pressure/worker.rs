@@ -336,3 +336,22 @@ impl<'a> Worker<'a> {
         Stopped::Found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(workers: usize, readers: usize, cpus: usize) -> Vec<Role> {
+        (0..workers + readers)
+            .map(|thread| Role::of(thread, workers, cpus))
+            .collect()
+    }
+
+    #[test]
+    fn each_cpu_has_one_steady_worker_and_readers_come_last() {
+        use Role::{Reader, Steady, Sudden};
+        assert_eq!(roles(2, 1, 1), [Steady, Sudden, Reader]);
+        assert_eq!(roles(4, 0, 2), [Steady, Steady, Sudden, Sudden]);
+        assert_eq!(roles(1, 1, 2), [Steady, Reader]);
+    }
+}
