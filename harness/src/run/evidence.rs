@@ -21,12 +21,18 @@ pub(super) fn ending(end: &MachineEnd) -> Ending {
             Awaited::CaseEnd => Waited::CaseEnd,
             Awaited::PowerOff => Waited::PowerOff,
         }),
-        MachineEnd::Killed { signal: Some(signal) } => Ending::Emulator(format!("QEMU was killed by signal {signal}")),
-        MachineEnd::Killed { signal: None } => Ending::Emulator("QEMU was told by a signal to quit".to_owned()),
+        MachineEnd::Killed { signal: Some(signal) } => {
+            Ending::Emulator(format!("QEMU was killed by signal {signal}"))
+        }
+        MachineEnd::Killed { signal: None } => {
+            Ending::Emulator("QEMU was told by a signal to quit".to_owned())
+        }
         MachineEnd::QemuExited { status, stderr } => {
             Ending::Emulator(format!("QEMU gave up with status {status}: {}", stderr.trim()))
         }
-        MachineEnd::NotStarted(e) => Ending::Emulator(format!("the machine did not start: {}", with_causes(e))),
+        MachineEnd::NotStarted(e) => {
+            Ending::Emulator(format!("the machine did not start: {}", with_causes(e)))
+        }
         MachineEnd::HostFailed(e) => Ending::Emulator(with_causes(e)),
     }
 }
@@ -49,7 +55,10 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 /// How the frames ended, in the verdict's words. A gap counts before what came after it.
 pub(super) fn stream(log: &FrameLog) -> Stream {
     if let Some(gap) = log.gaps.first() {
-        return Stream::OutOfOrder { expected: gap.expected, found: gap.found };
+        return Stream::OutOfOrder {
+            expected: gap.expected,
+            found: gap.found,
+        };
     }
     match &log.end {
         StreamEnd::Clean => Stream::Clean,
@@ -61,7 +70,11 @@ pub(super) fn stream(log: &FrameLog) -> Stream {
 
 /// What the host gave the machine.
 pub(super) fn host_share(run: &MachineRun, cpus: u32) -> HostShare {
-    HostShare { cpu_s: run.usage.cpu_s, wall_s: run.wall_s, cpus }
+    HostShare {
+        cpu_s: run.usage.cpu_s,
+        wall_s: run.wall_s,
+        cpus,
+    }
 }
 
 /// Whether a verdict came out as expected; without an expectation, a kernel is expected to pass. A
@@ -81,10 +94,15 @@ pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> 
                 splat: matches!(first.class, Class::Splat(_)),
                 function: first.function.as_deref(),
             };
-            expected.is_none_or(|e| e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(&view)))
+            expected.is_none_or(|e| {
+                e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(&view))
+            })
         }
         (
-            ExpectedVerdict::Pass | ExpectedVerdict::Fail | ExpectedVerdict::Inconclusive | ExpectedVerdict::Skip,
+            ExpectedVerdict::Pass
+            | ExpectedVerdict::Fail
+            | ExpectedVerdict::Inconclusive
+            | ExpectedVerdict::Skip,
             Verdict::Pass | Verdict::Fail { .. } | Verdict::Inconclusive { .. } | Verdict::Skip { .. },
         ) => false,
     }
@@ -102,8 +120,15 @@ pub(super) struct Figures {
 impl Figures {
     /// Takes them from the frames: from the end of the case or, where it has none, the last progress.
     pub(super) fn of(run: &MachineRun, verdict: &Verdict, console: Option<&[u8]>) -> Self {
-        let mut figures = Self { boot_s: run.boot_s, ..Self::default() };
-        let marks: BTreeMap<u64, u64> = console.map(console::marks).unwrap_or_default().into_iter().collect();
+        let mut figures = Self {
+            boot_s: run.boot_s,
+            ..Self::default()
+        };
+        let marks: BTreeMap<u64, u64> = console
+            .map(console::marks)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let mut start_ns = None;
         for frame in run.frames.frames() {
             match &frame.body {
@@ -120,7 +145,9 @@ impl Figures {
             }
         }
         let first_ns = verdict.findings().next().and_then(|f| f.t_ns);
-        figures.detect_s = first_ns.zip(start_ns).map(|(found, start)| found.saturating_sub(start) as f64 / 1e9);
+        figures.detect_s = first_ns
+            .zip(start_ns)
+            .map(|(found, start)| found.saturating_sub(start) as f64 / 1e9);
         figures
     }
 
