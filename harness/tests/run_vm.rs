@@ -54,12 +54,18 @@ fn on_shared_cache(bench: &Bench, args: &[&str]) -> Ran {
     let root = project().to_str().expect("a plain path");
     let mut all = args.to_vec();
     all.extend(["--root", root, "--json"]);
-    run(&all, &[("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string())])
+    run(
+        &all,
+        &[("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string())],
+    )
 }
 
 fn cell<'a>(summary: &'a Value, id: &str) -> &'a Value {
     let cells = summary["cells"].as_array().expect("a summary has cells");
-    cells.iter().find(|c| c["id"] == id).unwrap_or_else(|| panic!("{id} ran: {summary:#}"))
+    cells
+        .iter()
+        .find(|c| c["id"] == id)
+        .unwrap_or_else(|| panic!("{id} ran: {summary:#}"))
 }
 
 #[test]
@@ -93,7 +99,10 @@ fn the_defect_is_found_and_the_control_is_clean() {
 fn a_racepoint_that_no_series_has_is_refused_before_anything_is_built() {
     let Some(_alone) = alone() else { return };
     let bench = Bench::new();
-    let bare = MATRIX.replace("kconfigs: [base, mm, racepoints], series: [racepoints]", "kconfigs: [base, mm]");
+    let bare = MATRIX.replace(
+        "kconfigs: [base, mm, racepoints], series: [racepoints]",
+        "kconfigs: [base, mm]",
+    );
     let matrix = bench.write("matrix.yaml", &bare);
     let ran = on_shared_cache(&bench, &["run", &matrix, "--filter", FIXED]);
     assert_eq!(ran.exit, 2, "{ran:?}");
@@ -112,7 +121,13 @@ fn kill_at(stage: &str, args: &[&str], env: &[(&str, std::ffi::OsString)]) {
     for line in BufReader::new(&reader).lines() {
         let line = line.expect("output is UTF-8");
         if line.contains(&format!("\"event\":\"{stage}\"")) {
-            tree = Some(reader.pids().into_iter().flat_map(descendants).collect::<Vec<_>>());
+            tree = Some(
+                reader
+                    .pids()
+                    .into_iter()
+                    .flat_map(descendants)
+                    .collect::<Vec<_>>(),
+            );
             reader.kill().expect("it can be killed");
             break;
         }
@@ -121,7 +136,10 @@ fn kill_at(stage: &str, args: &[&str], env: &[(&str, std::ffi::OsString)]) {
     // The keeper's namespaces die with their pipe, so this ends without being helped.
     let started = std::time::Instant::now();
     while let Some(left) = tree.iter().find(|process| process.lives()) {
-        assert!(started.elapsed().as_secs() < 60, "left after SIGKILL at {stage}: {left:?}");
+        assert!(
+            started.elapsed().as_secs() < 60,
+            "left after SIGKILL at {stage}: {left:?}"
+        );
         std::thread::yield_now();
     }
 }
@@ -143,7 +161,12 @@ impl Process {
         // A zombie is gone but for whoever has to reap it.
         let dead = matches!(*fields.first()?, "Z" | "X");
         let name = head.split_once('(')?.1.to_owned();
-        let it = Self { pid, parent: fields.get(1)?.parse().ok()?, started: (*fields.get(19)?).to_owned(), name };
+        let it = Self {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            started: (*fields.get(19)?).to_owned(),
+            name,
+        };
         (!dead).then_some(it)
     }
 
@@ -155,15 +178,19 @@ impl Process {
 /// Everything below a process, itself left out.
 fn descendants(top: u32) -> Vec<Process> {
     let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let all: Vec<Process> =
-        pids.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter_map(Process::read).collect();
+    let all: Vec<Process> = pids
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .filter_map(Process::read)
+        .collect();
     let mut tree: Vec<u32> = vec![top];
     let mut at = 0;
     while let Some(&parent) = tree.get(at) {
         tree.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
         at += 1;
     }
-    all.into_iter().filter(|p| p.pid != top && tree.contains(&p.pid)).collect()
+    all.into_iter()
+        .filter(|p| p.pid != top && tree.contains(&p.pid))
+        .collect()
 }
 
 #[test]
@@ -175,7 +202,10 @@ fn nothing_is_left_after_sigkill_at_any_stage() {
     let args = ["run", &matrix, "--root", root, "--json", "--filter", DEFECT];
     let state = ("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string());
     // A cache of its own: source, configuration and the first compilers.
-    let cold = [state.clone(), ("PATCHPROOF_CACHE_DIR", bench.path("cache").into_os_string())];
+    let cold = [
+        state.clone(),
+        ("PATCHPROOF_CACHE_DIR", bench.path("cache").into_os_string()),
+    ];
     kill_at("kernel_started", &args, &cold);
     kill_at("kernel_step", &args, &cold);
     // The shared cache: boot, and pressure.
@@ -191,5 +221,7 @@ fn nothing_is_left_after_sigkill_at_any_stage() {
 /// Socket folders of machines that are gone.
 fn leftovers(tmp: &Path) -> usize {
     let dir = tmp.join(format!("patchproof-{}", nix::unistd::geteuid()));
-    std::fs::read_dir(dir).map_or(0, |entries| entries.flatten().filter(|e| e.path().is_dir()).count())
+    std::fs::read_dir(dir).map_or(0, |entries| {
+        entries.flatten().filter(|e| e.path().is_dir()).count()
+    })
 }

@@ -155,3 +155,101 @@ impl Figures {
         self.counters.get(&counter).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Kind;
+    use crate::spec::FINDING_CLASSES;
+    use crate::verdict::Finding;
+    use guest_tests::model;
+
+    #[test]
+    fn every_class_can_be_expected_by_its_word() {
+        use model::Class::{
+            Faulted, Flipped, Foreign, Garbage, Poison, Resurrected, Spliced, Stale, Torn, Zeroed,
+        };
+        let mismatches = [
+            Stale,
+            Foreign,
+            Torn,
+            Spliced,
+            Zeroed,
+            Resurrected,
+            Flipped,
+            Poison,
+            Garbage,
+            Faulted,
+        ];
+        let splats = [
+            Kind::Kasan,
+            Kind::Kmsan,
+            Kind::Kcsan,
+            Kind::Kfence,
+            Kind::Ubsan,
+            Kind::Hang,
+            Kind::Lockdep,
+            Kind::Warning,
+            Kind::Atomic,
+            Kind::Leak,
+            Kind::Reboot,
+            Kind::Oops,
+        ];
+        let others = [
+            Class::Hang,
+            Class::Leak,
+            Class::Conservation,
+            Class::Taint,
+            Class::Lost,
+            Class::Boot,
+            Class::Apply,
+            Class::Config,
+            Class::Build,
+        ];
+        let all = mismatches
+            .map(Class::Mismatch)
+            .into_iter()
+            .chain(splats.map(Class::Splat))
+            .chain(others);
+        for class in all {
+            assert!(FINDING_CLASSES.contains(&class.word()), "{}", class.word());
+        }
+    }
+
+    #[test]
+    fn without_an_expectation_only_a_pass_is_expected() {
+        assert!(as_expected(None, &Verdict::Pass));
+        for verdict in [
+            Verdict::fail(Finding::new(Class::Lost, "x")),
+            Verdict::Skip { why: "x".into() },
+            Verdict::Inconclusive {
+                why: vec!["x".into()],
+            },
+            Verdict::Infra { error: "x".into() },
+        ] {
+            assert!(!as_expected(None, &verdict), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_in_the_frames_counts_before_what_came_after_it() {
+        let mut log = FrameLog {
+            end: StreamEnd::Clean,
+            ..FrameLog::default()
+        };
+        assert_eq!(stream(&log), Stream::Clean);
+        log.end = StreamEnd::CutOff { at: 3 };
+        assert_eq!(stream(&log), Stream::CutOff);
+        log.gaps.push(crate::machine::frames::Gap {
+            expected: 2,
+            found: 4,
+        });
+        assert_eq!(
+            stream(&log),
+            Stream::OutOfOrder {
+                expected: 2,
+                found: 4
+            }
+        );
+    }
+}
