@@ -85,8 +85,11 @@ fn row(cell: &CellRecord) -> [String; 9] {
         grouped(cell.round_trips),
         per_s,
         cell.boot_s.map_or_else(dash, |s| format!("{s:.1} s")),
-        cell.build_s
-            .map_or_else(|| "cached".to_owned(), |s| format!("{s:.0} s")),
+        match cell.build_s {
+            Some(s) => format!("{s:.0} s"),
+            None if cell.attempts == 0 => dash(),
+            None => "cached".to_owned(),
+        },
     ]
 }
 
