@@ -89,7 +89,8 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
                 budget_ms / 1000
             )]
         }
-        Event::CellFinding { cell, title } => vec![format!("{cell}: {title}")],
+        // The verdict says it again, with what it means.
+        Event::CellFinding { .. } => Vec::new(),
         Event::CellDone(cell) => vec![cell_line(cell)],
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
@@ -123,6 +124,7 @@ fn closing(exit: u8, not_run: usize) -> &'static str {
     match (exit, not_run) {
         (0, 0) => "everything came out as expected",
         (0, _) => "what was run came out as expected, but not everything was run",
+        (3, 1..) => "stopped before everything was run; what was done is kept",
         (1, _) => "a kernel failed, or an expected defect was not found",
         (3, _) => "the harness or the host broke: nothing is said about the kernels concerned",
         (4, _) => "nothing was proved: see the reasons above",
