@@ -71,7 +71,9 @@ const OOPS: &[&str] = &[
 fn asked(initrd: &str) -> String {
     let bytes = std::fs::read(initrd).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let id = text.split_once(r#""cases":[{"id":""#).map(|(_, rest)| rest.split('"').next().unwrap_or(""));
+    let id = text
+        .split_once(r#""cases":[{"id":""#)
+        .map(|(_, rest)| rest.split('"').next().unwrap_or(""));
     id.unwrap_or("").to_owned()
 }
 
@@ -253,7 +255,9 @@ impl Fake {
     }
 
     fn start(&self) -> Body {
-        Body::Start(Start { case: self.asked.clone() })
+        Body::Start(Start {
+            case: self.asked.clone(),
+        })
     }
 
     /// Writes the last frame's number to the console, as the agent does through the kernel's log.

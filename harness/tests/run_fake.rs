@@ -3,8 +3,8 @@
 
 mod tool;
 
-use tool::Bench;
 use serde_json::Value;
+use tool::Bench;
 
 /// A cell of a run's summary.
 fn cell(summary: &Value, at: usize) -> &Value {
@@ -19,7 +19,11 @@ fn check(script: &str, verdict: &str, class: Option<&str>, exit: i32) -> Value {
     let it = cell(&summary, 0);
     assert_eq!(it["verdict"], verdict, "{script}: {it:#}");
     assert_eq!(it["findings"][0]["class"].as_str(), class, "{script}: {it:#}");
-    assert_eq!((run.exit, &summary["exit"]), (exit, &Value::from(exit)), "{script}");
+    assert_eq!(
+        (run.exit, &summary["exit"]),
+        (exit, &Value::from(exit)),
+        "{script}"
+    );
     it.clone()
 }
 
@@ -33,7 +37,10 @@ fn a_guest_that_keeps_its_promises_is_green() {
 #[test]
 fn an_oops_is_red_though_the_guest_reports_success() {
     let cell = check("oopses and reports success", "fail", Some("oops"), 1);
-    assert!(cell["findings"][0]["title"].as_str().unwrap().contains("zs_free"), "{cell:#}");
+    assert!(
+        cell["findings"][0]["title"].as_str().unwrap().contains("zs_free"),
+        "{cell:#}"
+    );
     assert_eq!(cell["attempts"], 1, "a finding is never tried away");
 }
 
@@ -78,7 +85,11 @@ fn an_empty_selection_is_an_error_and_starts_nothing() {
 fn programs_get_json_only_errors_included() {
     let bench = Bench::new();
     let matrix = bench.matrix("keeps its promises");
-    for args in [&["run", &matrix, "--json"][..], &["run", "absent.yaml", "--json"], &["list", &matrix, "--json"]] {
+    for args in [
+        &["run", &matrix, "--json"][..],
+        &["run", "absent.yaml", "--json"],
+        &["list", &matrix, "--json"],
+    ] {
         let run = bench.patchproof(args, &[]);
         assert!(!run.stdout.is_empty(), "{run:?}");
         for line in run.stdout.lines() {
@@ -95,10 +106,22 @@ fn a_run_folder_has_everything_to_repeat_a_cell() {
     let run = bench.run_script("keeps its promises", &[]);
     let dir = run.run_dir();
     let attempt = dir.join("cells/k.m@qemu.c.off/attempt-1");
-    for name in ["run.json", "spec.yaml", "events.jsonl", "summary.json", "cells/k.m@qemu.c.off/cell.json"] {
+    for name in [
+        "run.json",
+        "spec.yaml",
+        "events.jsonl",
+        "summary.json",
+        "cells/k.m@qemu.c.off/cell.json",
+    ] {
         assert!(dir.join(name).is_file(), "{name} is there");
     }
-    for name in ["asked.json", "console.log", "frames.bin", "machine.json", "verdict.json"] {
+    for name in [
+        "asked.json",
+        "console.log",
+        "frames.bin",
+        "machine.json",
+        "verdict.json",
+    ] {
         assert!(attempt.join(name).is_file(), "{name} is there");
     }
     let repeat = cell(&run.summary(), 0)["repeat"].as_str().unwrap().to_owned();

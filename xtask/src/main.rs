@@ -71,14 +71,25 @@ fn root() -> PathBuf {
 
 /// Builds the release binary and returns its path.
 fn patchproof() -> Result<PathBuf> {
-    duct::cmd!(env!("CARGO"), "build", "--quiet", "--release", "--locked", "-p", "harness").run()?;
+    duct::cmd!(
+        env!("CARGO"),
+        "build",
+        "--quiet",
+        "--release",
+        "--locked",
+        "-p",
+        "harness"
+    )
+    .run()?;
     Ok(target_dir()?.join("release/patchproof"))
 }
 
 /// Where cargo puts what it builds.
 fn target_dir() -> Result<PathBuf> {
     let meta = duct::cmd!(env!("CARGO"), "metadata", "--no-deps", "--format-version=1").read()?;
-    let (_, rest) = meta.split_once("\"target_directory\":\"").unwrap_or(("", "target\""));
+    let (_, rest) = meta
+        .split_once("\"target_directory\":\"")
+        .unwrap_or(("", "target\""));
     Ok(PathBuf::from(rest.split('"').next().unwrap_or("target")))
 }
 

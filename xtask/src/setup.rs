@@ -7,7 +7,10 @@ use std::process::ExitCode;
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "boots the guest"),
-    ("linux-source-6.12", "the kernel source that the shipped workflows use"),
+    (
+        "linux-source-6.12",
+        "the kernel source that the shipped workflows use",
+    ),
     ("bubblewrap", "the sandbox that patches are applied and built in"),
     ("ccache", "makes a second build fast"),
     ("gcc", "builds the kernel"),
@@ -42,7 +45,11 @@ pub fn run() -> Result<ExitCode> {
 /// # Errors
 /// When apt fails.
 pub fn ensure() -> Result<Option<ExitCode>> {
-    let missing: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !installed(name))
+        .collect();
     if missing.is_empty() {
         return Ok(None);
     }
@@ -52,13 +59,22 @@ pub fn ensure() -> Result<Option<ExitCode>> {
     let mut install = vec!["install", "-y", "--no-install-recommends"];
     install.extend(&missing);
     if !is_root()? {
-        eprintln!("\nrun this once, then the same command again:\n  sudo apt-get update && sudo apt-get {}", install.join(" "));
+        eprintln!(
+            "\nrun this once, then the same command again:\n  sudo apt-get update && sudo apt-get {}",
+            install.join(" ")
+        );
         return Ok(Some(ExitCode::from(3)));
     }
     let apt = |args: &[&str]| {
         eprintln!("$ apt-get {}", args.join(" "));
-        let quiet = duct::cmd("apt-get", args).env("DEBIAN_FRONTEND", "noninteractive").stderr_to_stdout().stdout_capture();
-        let out = quiet.unchecked().run().context("apt-get could not be started: is this a Debian system?")?;
+        let quiet = duct::cmd("apt-get", args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stderr_to_stdout()
+            .stdout_capture();
+        let out = quiet
+            .unchecked()
+            .run()
+            .context("apt-get could not be started: is this a Debian system?")?;
         if !out.status.success() {
             eprint!("{}", String::from_utf8_lossy(&out.stdout));
             anyhow::bail!("apt-get {} failed; the lines above say why", args[0]);
@@ -72,7 +88,11 @@ pub fn ensure() -> Result<Option<ExitCode>> {
 
 fn installed(package: &str) -> bool {
     let query = duct::cmd!("dpkg-query", "-W", "-f=${db:Status-Status}", package);
-    query.stderr_null().unchecked().read().is_ok_and(|status| status == "installed")
+    query
+        .stderr_null()
+        .unchecked()
+        .read()
+        .is_ok_and(|status| status == "installed")
 }
 
 fn is_root() -> Result<bool> {

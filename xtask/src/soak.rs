@@ -41,7 +41,18 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
 }
 
 fn test(file: &str, filter: &str) -> Result<ExitCode> {
-    let args = ["test", "--locked", "--release", "-p", "harness", "--test", file, "--", "--nocapture", filter];
+    let args = [
+        "test",
+        "--locked",
+        "--release",
+        "-p",
+        "harness",
+        "--test",
+        file,
+        "--",
+        "--nocapture",
+        filter,
+    ];
     let status = duct::cmd(env!("CARGO"), args)
         .env("PATCHPROOF_VM_TESTS", "1")
         .env("PATCHPROOF_SOAK", "1")

@@ -13,9 +13,16 @@ pub fn run(quick: bool) -> Result<ExitCode> {
         return Ok(missing);
     }
     // The guest's own tests need its feature; the rest must not see it.
-    let guest = cargo(&["test", "--locked", "-p", "guest-tests", "--features", "agent"], false)?;
+    let guest = cargo(
+        &["test", "--locked", "-p", "guest-tests", "--features", "agent"],
+        false,
+    )?;
     let rest = cargo(&["test", "--locked", "--workspace"], !quick)?;
-    Ok(if guest.success() && rest.success() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if guest.success() && rest.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 /// Formatting and lints, warnings as errors.
@@ -25,8 +32,27 @@ pub fn run(quick: bool) -> Result<ExitCode> {
 pub fn lint() -> Result<ExitCode> {
     let steps: &[&[&str]] = &[
         &["fmt", "--all", "--check"],
-        &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &["clippy", "--locked", "-p", "guest-tests", "--features", "agent", "--all-targets", "--", "-D", "warnings"],
+        &[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[
+            "clippy",
+            "--locked",
+            "-p",
+            "guest-tests",
+            "--features",
+            "agent",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
     ];
     for step in steps {
         let status = cargo(step, false)?;

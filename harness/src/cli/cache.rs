@@ -2,8 +2,8 @@
 
 use super::Done;
 use super::args::{Cache as Args, CacheCommand};
-use crate::host::dirs;
 use super::show::Failure;
+use crate::host::dirs;
 use crate::source::{Cache, DEFAULT_LIMIT_BYTES, Listed};
 use crate::spec;
 use serde_json::json;
@@ -46,11 +46,20 @@ pub(super) fn open() -> Result<Cache, Failure> {
 fn show(one: &Listed, json: bool) {
     if json {
         let used_s = one.used.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        println!("{}", json!({ "v": 1, "event": "cached", "kind": one.shelf.name(), "name": one.name, "bytes": one.bytes, "used_s": used_s }));
+        println!(
+            "{}",
+            json!({ "v": 1, "event": "cached", "kind": one.shelf.name(), "name": one.name, "bytes": one.bytes, "used_s": used_s })
+        );
         return;
     }
-    let used = jiff::Timestamp::try_from(one.used).map_or_else(|_| "?".to_owned(), |t| t.strftime("%F %H:%M").to_string());
-    println!("{:>10}  {used}  {}/{}", size(one.bytes), one.shelf.name(), one.name);
+    let used = jiff::Timestamp::try_from(one.used)
+        .map_or_else(|_| "?".to_owned(), |t| t.strftime("%F %H:%M").to_string());
+    println!(
+        "{:>10}  {used}  {}/{}",
+        size(one.bytes),
+        one.shelf.name(),
+        one.name
+    );
 }
 
 fn size(bytes: u64) -> String {

@@ -25,8 +25,14 @@ pub(super) fn console(what: &Console, json: bool) -> Done {
             println!("{}: nothing", file.display());
         }
         for splat in &splats {
-            let at = splat.t_ns.map_or_else(String::new, |t| format!(" at {:.3} s", t as f64 / 1e9));
-            let note = if splat.corrupted { " (the report is damaged)" } else { "" };
+            let at = splat
+                .t_ns
+                .map_or_else(String::new, |t| format!(" at {:.3} s", t as f64 / 1e9));
+            let note = if splat.corrupted {
+                " (the report is damaged)"
+            } else {
+                ""
+            };
             println!("{}: {}{at}{note}", file.display(), splat.title);
         }
     }

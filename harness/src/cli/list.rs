@@ -23,13 +23,20 @@ pub(super) fn list(what: &List, json: bool) -> Done {
     println!("{} kernels:", read.plan.kernels.len());
     for (name, kernel) in &read.plan.kernels {
         let series: Vec<String> = kernel.series.iter().map(ToString::to_string).collect();
-        let on = if series.is_empty() { String::new() } else { format!(" + {}", series.join(" + ")) };
+        let on = if series.is_empty() {
+            String::new()
+        } else {
+            format!(" + {}", series.join(" + "))
+        };
         println!("  {name}: {}{on}", kernel.source);
     }
     println!("{} cells:", read.plan.cells.len());
     for cell in &read.plan.cells {
         let expected = cell.expect.as_ref().map_or("pass", |e| e.verdict.word());
-        println!("  {}  (seed {}, {:?}, expected: {expected})", cell.id, cell.seed, cell.case.spec.budget);
+        println!(
+            "  {}  (seed {}, {:?}, expected: {expected})",
+            cell.id, cell.seed, cell.case.spec.budget
+        );
     }
     Ok(0)
 }
@@ -42,7 +49,10 @@ pub(super) fn workloads(json: bool) -> Done {
                 .iter()
                 .map(|p| json!({ "name": p.name, "doc": p.doc, "kind": p.kind.to_string(), "default": p.default.to_string() }))
                 .collect();
-            println!("{}", json!({ "v": 1, "event": "workload", "name": info.name, "doc": info.doc, "params": params }));
+            println!(
+                "{}",
+                json!({ "v": 1, "event": "workload", "name": info.name, "doc": info.doc, "params": params })
+            );
             continue;
         }
         println!("{}: {}", info.name, info.doc);

@@ -3,11 +3,11 @@
 use super::Done;
 use super::args::{How, Replay, Run, Sandbox, Selection};
 use super::show::Failure;
+use crate::host::Mode;
 use crate::host::dirs;
 use crate::plan::{self, Plan};
 use crate::report::{self, Reporter};
 use crate::run::{self, Config, Event};
-use crate::host::Mode;
 use crate::spec::{self, Folders, Spec};
 use crate::store::{self, RunHeader};
 use std::io::IsTerminal;
@@ -31,12 +31,19 @@ pub(super) fn read(what: &Selection) -> Result<Read, Failure> {
     };
     let spec = spec::load(&what.matrix, &folders(&root))?;
     let plan = plan::expand(&spec)?;
-    let plan = if what.filter.is_empty() { plan } else { plan.select(&what.filter)? };
+    let plan = if what.filter.is_empty() {
+        plan
+    } else {
+        plan.select(&what.filter)?
+    };
     Ok(Read { spec, plan, root })
 }
 
 fn folders(root: &Path) -> Folders {
-    Folders { kconfigs: root.join("kconfigs"), patches: root.join("patches") }
+    Folders {
+        kconfigs: root.join("kconfigs"),
+        patches: root.join("patches"),
+    }
 }
 
 /// The nearest folder at or above a matrix that has kconfigs/ and patches/. A matrix that does not
@@ -80,13 +87,29 @@ pub(super) fn replay(what: &Replay, json: bool) -> Done {
         return Err(Failure::NoCell(what.cell.clone()));
     }
     if header.agent != crate::machine::agent::hash() && !json {
-        eprintln!("note: the guest suite has changed since that run ({} then)", header.agent);
+        eprintln!(
+            "note: the guest suite has changed since that run ({} then)",
+            header.agent
+        );
     }
-    start(Read { spec, plan, root: header.root }, &what.how, json, run::Until::Judged)
+    start(
+        Read {
+            spec,
+            plan,
+            root: header.root,
+        },
+        &what.how,
+        json,
+        run::Until::Judged,
+    )
 }
 
 fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
-    let cores = how.cores.or_else(|| std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()));
+    let cores = how.cores.or_else(|| {
+        std::thread::available_parallelism()
+            .ok()
+            .and_then(|n| u32::try_from(n.get()).ok())
+    });
     let config = Config {
         spec: Arc::new(read.spec),
         plan: read.plan,

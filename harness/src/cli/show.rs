@@ -35,7 +35,9 @@ pub(super) enum Failure {
     #[diagnostic(help("name it with --root DIR"))]
     NoRoot(PathBuf),
     #[error("the run has no cell {0}")]
-    #[diagnostic(help("`patchproof list` prints the cells of a matrix; summary.json in the run's folder those of a run"))]
+    #[diagnostic(help(
+        "`patchproof list` prints the cells of a matrix; summary.json in the run's folder those of a run"
+    ))]
     NoCell(String),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
@@ -52,7 +54,12 @@ impl Failure {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
             Self::Store(StoreError::NoRun { .. }) => 2,
-            Self::Run(_) | Self::Store(_) | Self::Cache(_) | Self::Dirs(_) | Self::File(..) | Self::Own(_) => 3,
+            Self::Run(_)
+            | Self::Store(_)
+            | Self::Cache(_)
+            | Self::Dirs(_)
+            | Self::File(..)
+            | Self::Own(_) => 3,
         }
     }
 
@@ -70,7 +77,8 @@ impl Failure {
             | Self::Limit(..)
             | Self::File(..)
             | Self::Own(_) => {
-                let help = miette::Diagnostic::help(self).map_or_else(String::new, |h| format!("\n  help: {h}"));
+                let help =
+                    miette::Diagnostic::help(self).map_or_else(String::new, |h| format!("\n  help: {h}"));
                 format!("error: {self}{help}")
             }
         }
@@ -81,7 +89,10 @@ impl Failure {
 pub(super) fn failure(failure: &Failure, json: bool) -> ExitCode {
     let code = failure.code();
     if json {
-        println!("{}", json!({ "v": 1, "event": "error", "message": failure.plain(), "exit": code }));
+        println!(
+            "{}",
+            json!({ "v": 1, "event": "error", "message": failure.plain(), "exit": code })
+        );
     } else if std::io::stderr().is_terminal() && matches!(failure, Failure::Spec(_) | Failure::Plan(_)) {
         let handler = miette::GraphicalReportHandler::new();
         let mut text = String::new();

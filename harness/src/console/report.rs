@@ -107,11 +107,23 @@ pub(super) fn splat(raw: &[u8], start: &Start, next: &[Start]) -> Splat {
         corrupted,
         t_ns: start.t_ns,
         offset: start.offset,
-        end: own.last().map_or(start.offset, |line| line.end),
+        end: own
+            .last()
+            .map_or_else(|| line_end(raw, start.offset), |line| line.end),
         stack,
         report: excerpt(&own),
         function: reading.function,
     }
+}
+
+/// Where the line at `offset` ends: a report that another start on its own line cut off has that much.
+fn line_end(raw: &[u8], offset: usize) -> usize {
+    let rest = raw.get(offset..).unwrap_or_default();
+    offset
+        + rest
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .map_or(rest.len(), |at| at + 1)
 }
 
 /// Whether another context's report is mixed into one that can't be told apart by caller tags.

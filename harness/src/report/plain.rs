@@ -19,7 +19,10 @@ pub struct Plain<W: Write> {
 impl<W: Write> Plain<W> {
     /// Writes to `out`.
     pub const fn new(out: W) -> Self {
-        Self { out, progress_shown_ms: 0 }
+        Self {
+            out,
+            progress_shown_ms: 0,
+        }
     }
 }
 
@@ -44,11 +47,20 @@ impl<W: Write + Send> Reporter for Plain<W> {
 /// The lines that stay after an event, on a terminal too.
 pub(super) fn lines(event: &Event) -> Vec<String> {
     match event {
-        Event::RunStarted { dir, cells, kernels, .. } => {
-            vec![format!("{} on {}, recorded in {}", count(*cells, "cell"), count(*kernels, "kernel"), dir.display())]
+        Event::RunStarted {
+            dir, cells, kernels, ..
+        } => {
+            vec![format!(
+                "{} on {}, recorded in {}",
+                count(*cells, "cell"),
+                count(*kernels, "kernel"),
+                dir.display()
+            )]
         }
         Event::KernelStarted { .. } => Vec::new(),
-        Event::KernelStep { kernel, done, total, .. } if done % STEPS_PER_LINE == 0 && *done > 0 => {
+        Event::KernelStep {
+            kernel, done, total, ..
+        } if done % STEPS_PER_LINE == 0 && *done > 0 => {
             let total = total.map_or_else(String::new, |t| format!(" of about {t}"));
             vec![format!("kernel {kernel}: {done}{total} steps")]
         }
@@ -56,17 +68,29 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
         Event::KernelReady(kernel) => kernel_lines(kernel),
         Event::KernelFailed { kernel, verdict } => vec![format!("kernel {kernel}: {}", verdict.reason())],
         Event::CellStarted { cell } => vec![format!("{cell}: starting")],
-        Event::CellBooted { cell, boot_s, accel, accel_why } => {
+        Event::CellBooted {
+            cell,
+            boot_s,
+            accel,
+            accel_why,
+        } => {
             vec![format!("{cell}: booted in {boot_s:.1} s ({accel}: {accel_why})")]
         }
-        Event::CellProgress { cell, elapsed_ms, budget_ms, pages_verified, round_trips } => {
+        Event::CellProgress {
+            cell,
+            elapsed_ms,
+            budget_ms,
+            pages_verified,
+            round_trips,
+        } => {
             vec![format!(
                 "{cell}: {} of {} s, {pages_verified} pages verified, {round_trips} round trips",
                 elapsed_ms / 1000,
                 budget_ms / 1000
             )]
         }
-        Event::CellFinding { cell, title } => vec![format!("{cell}: {title}")],
+        // The verdict says it again, with what it means.
+        Event::CellFinding { .. } => Vec::new(),
         Event::CellDone(cell) => vec![cell_line(cell)],
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
@@ -83,9 +107,16 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
 }
 
 fn kernel_lines(kernel: &KernelRecord) -> Vec<String> {
-    let how = kernel.build_s.map_or_else(|| "cached".to_owned(), |s| format!("built in {s:.0} s"));
+    let how = kernel
+        .build_s
+        .map_or_else(|| "cached".to_owned(), |s| format!("built in {s:.0} s"));
     let mut lines = vec![format!("kernel {} ({}): {how}", kernel.kernel, kernel.key)];
-    lines.extend(kernel.notes.iter().map(|note| format!("kernel {}: {note}", kernel.kernel)));
+    lines.extend(
+        kernel
+            .notes
+            .iter()
+            .map(|note| format!("kernel {}: {note}", kernel.kernel)),
+    );
     lines
 }
 
@@ -93,6 +124,7 @@ fn closing(exit: u8, not_run: usize) -> &'static str {
     match (exit, not_run) {
         (0, 0) => "everything came out as expected",
         (0, _) => "what was run came out as expected, but not everything was run",
+        (3, 1..) => "stopped before everything was run; what was done is kept",
         (1, _) => "a kernel failed, or an expected defect was not found",
         (3, _) => "the harness or the host broke: nothing is said about the kernels concerned",
         (4, _) => "nothing was proved: see the reasons above",
@@ -101,5 +133,9 @@ fn closing(exit: u8, not_run: usize) -> &'static str {
 }
 
 fn count(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
 }

@@ -3,8 +3,17 @@
 use super::verdict_words;
 use crate::run::{CellRecord, Summary};
 
-const HEAD: [&str; 9] =
-    ["cell", "verdict", "finding", "found after", "pages verified", "round trips", "pages/s", "boot", "build"];
+const HEAD: [&str; 9] = [
+    "cell",
+    "verdict",
+    "finding",
+    "found after",
+    "pages verified",
+    "round trips",
+    "pages/s",
+    "boot",
+    "build",
+];
 /// Columns that hold figures stand to the right.
 const FIGURES: std::ops::Range<usize> = 3..9;
 const FINDING_CHARS_MAX: usize = 60;
@@ -21,21 +30,39 @@ pub fn table(summary: &Summary) -> Vec<String> {
     }
     let head = HEAD.map(str::to_owned);
     let width: Vec<usize> = (0..HEAD.len())
-        .map(|i| rows.iter().chain([&head]).map(|r| r[i].chars().count()).max().unwrap_or(0))
+        .map(|i| {
+            rows.iter()
+                .chain([&head])
+                .map(|r| r[i].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let line = |cells: &[String; 9]| {
         let shown: Vec<String> = cells
             .iter()
             .zip(&width)
             .enumerate()
-            .map(|(i, (cell, &w))| if FIGURES.contains(&i) { format!("{cell:>w$}") } else { format!("{cell:<w$}") })
+            .map(|(i, (cell, &w))| {
+                if FIGURES.contains(&i) {
+                    format!("{cell:>w$}")
+                } else {
+                    format!("{cell:<w$}")
+                }
+            })
             .collect();
         format!("| {} |", shown.join(" | "))
     };
     let rule: Vec<String> = width
         .iter()
         .enumerate()
-        .map(|(i, &w)| if FIGURES.contains(&i) { format!("{}:", "-".repeat(w + 1)) } else { "-".repeat(w + 2) })
+        .map(|(i, &w)| {
+            if FIGURES.contains(&i) {
+                format!("{}:", "-".repeat(w + 1))
+            } else {
+                "-".repeat(w + 2)
+            }
+        })
         .collect();
     let mut lines = vec![line(&head), format!("|{}|", rule.join("|"))];
     lines.extend(rows.iter().map(line));
@@ -44,7 +71,11 @@ pub fn table(summary: &Summary) -> Vec<String> {
 
 fn row(cell: &CellRecord) -> [String; 9] {
     let dash = || "-".to_owned();
-    let per_s = if cell.guest_s > 0.0 { format!("{:.0}", cell.pages_verified as f64 / cell.guest_s) } else { dash() };
+    let per_s = if cell.guest_s > 0.0 {
+        format!("{:.0}", cell.pages_verified as f64 / cell.guest_s)
+    } else {
+        dash()
+    };
     [
         cell.id.clone(),
         verdict_words(cell),
@@ -54,7 +85,11 @@ fn row(cell: &CellRecord) -> [String; 9] {
         grouped(cell.round_trips),
         per_s,
         cell.boot_s.map_or_else(dash, |s| format!("{s:.1} s")),
-        cell.build_s.map_or_else(|| "cached".to_owned(), |s| format!("{s:.0} s")),
+        match cell.build_s {
+            Some(s) => format!("{s:.0} s"),
+            None if cell.attempts == 0 => dash(),
+            None => "cached".to_owned(),
+        },
     ]
 }
 

@@ -24,7 +24,10 @@ impl Terminal {
     /// A terminal on standard error, as progress is not a result.
     #[must_use]
     pub fn new() -> Self {
-        Self { bars: MultiProgress::new(), shown: BTreeMap::new() }
+        Self {
+            bars: MultiProgress::new(),
+            shown: BTreeMap::new(),
+        }
     }
 
     fn bar(&mut self, name: &str) -> &ProgressBar {
@@ -48,7 +51,9 @@ impl Terminal {
         let bar = self.bar(name);
         if bar.length() != Some(of) {
             bar.set_length(of);
-            bar.set_style(style("{spinner} {prefix}  [{bar:24}] {percent:>3}% {eta:>4} left  {wide_msg}"));
+            bar.set_style(style(
+                "{spinner} {prefix}  [{bar:24}] {percent:>3}% {eta:>4} left  {wide_msg}",
+            ));
         }
         bar.set_position(at.min(of));
         bar.set_message(message);
@@ -65,9 +70,15 @@ impl Reporter for Terminal {
     fn event(&mut self, event: &Event) {
         match event {
             Event::KernelStarted { kernel } => {
-                self.bar(&format!("kernel {kernel}")).set_message("looking in the cache");
+                self.bar(&format!("kernel {kernel}"))
+                    .set_message("looking in the cache");
             }
-            Event::KernelStep { kernel, done, total, what } => {
+            Event::KernelStep {
+                kernel,
+                done,
+                total,
+                what,
+            } => {
                 let name = format!("kernel {kernel}");
                 match total {
                     Some(total) => self.measure(&name, *done, *total, what.clone()),
@@ -81,17 +92,27 @@ impl Reporter for Terminal {
                 self.bar(cell).set_message("booting");
                 return;
             }
-            Event::CellBooted { cell, boot_s, accel, .. } => {
-                self.bar(cell).set_message(format!("booted in {boot_s:.1} s ({accel})"));
+            Event::CellBooted {
+                cell, boot_s, accel, ..
+            } => {
+                self.bar(cell)
+                    .set_message(format!("booted in {boot_s:.1} s ({accel})"));
                 return;
             }
-            Event::CellProgress { cell, elapsed_ms, budget_ms, pages_verified, round_trips } => {
+            Event::CellProgress {
+                cell,
+                elapsed_ms,
+                budget_ms,
+                pages_verified,
+                round_trips,
+            } => {
                 let message = format!("{pages_verified} pages verified, {round_trips} round trips");
                 self.measure(cell, *elapsed_ms, *budget_ms, message);
                 return;
             }
             Event::CellDone(cell) => self.drop_bar(&cell.id),
-            Event::RunStarted { .. } | Event::CellFinding { .. } | Event::Interrupted | Event::Summary(_) => {}
+            Event::RunStarted { .. } | Event::CellFinding { .. } | Event::Interrupted | Event::Summary(_) => {
+            }
         }
         if let Event::Summary(_) = event {
             self.shown.values().for_each(ProgressBar::finish_and_clear);

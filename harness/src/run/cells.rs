@@ -6,8 +6,8 @@ use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
 use crate::machine::{
-    self, Accel, AccelChoice, AccelPref, Deadlines, Disk, MachineConfig, MachineEnd, MachineEvent, MachineRun, agent,
-    initramfs,
+    self, Accel, AccelChoice, AccelPref, Deadlines, Disk, MachineConfig, MachineEnd, MachineEvent,
+    MachineRun, agent, initramfs,
 };
 use crate::plan::Cell;
 use crate::source::cache::Scratch;
@@ -83,7 +83,11 @@ impl CellContext {
             attempts,
             build_s,
             repeat: format!("{} {}", self.repeat_head, cell.id),
-            expected: cell.expect.as_deref().map_or("pass", |e| e.verdict.word()).to_owned(),
+            expected: cell
+                .expect
+                .as_deref()
+                .map_or("pass", |e| e.verdict.word())
+                .to_owned(),
             full,
         }
     }
@@ -99,22 +103,35 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Runs the cell to its verdict; `None` where it was stopped before it had one.
-    pub(super) async fn run(&self, events: &mpsc::Sender<Event>, cancel: watch::Receiver<bool>) -> Option<CellRecord> {
+    pub(super) async fn run(
+        &self,
+        events: &mpsc::Sender<Event>,
+        cancel: watch::Receiver<bool>,
+    ) -> Option<CellRecord> {
         let dir = self.context.run_dir.join("cells").join(&self.cell.id);
         let mut attempt = 1;
         loop {
-            let _ = events.send(Event::CellStarted { cell: self.cell.id.clone() }).await;
+            let _ = events
+                .send(Event::CellStarted {
+                    cell: self.cell.id.clone(),
+                })
+                .await;
             let evidence_dir = dir.join(format!("attempt-{attempt}"));
             let (verdict, figures, worth_another) = self.attempt(&evidence_dir, events, cancel.clone()).await;
             if *cancel.borrow() && matches!(verdict, Verdict::Infra { .. }) {
                 return None;
             }
-            let record = self.context.record(self.cell, verdict, &figures, self.build_s, attempt);
+            let record = self
+                .context
+                .record(self.cell, verdict, &figures, self.build_s, attempt);
             let written = store::write_json(&evidence_dir.join("verdict.json"), &record.full)
                 .and_then(|()| store::write_json(&dir.join("cell.json"), &record));
             if let Err(e) = written {
                 let verdict = infra(format!("the verdict ({}) could not be kept: {e}", record.verdict));
-                return Some(self.context.record(self.cell, verdict, &figures, self.build_s, attempt));
+                return Some(
+                    self.context
+                        .record(self.cell, verdict, &figures, self.build_s, attempt),
+                );
             }
             if worth_another && attempt < ATTEMPTS_MAX {
                 attempt += 1;
@@ -165,7 +182,9 @@ impl Run<'_> {
         let (cell, spec) = (self.cell, &self.cell.machine.spec);
         match spec.backend {
             spec::Backend::Qemu | spec::Backend::Auto => {}
-            spec::Backend::VirtmeNg => return Err("the backend virtme-ng is not built in yet: use `qemu`".to_owned()),
+            spec::Backend::VirtmeNg => {
+                return Err("the backend virtme-ng is not built in yet: use `qemu`".to_owned());
+            }
         }
         let request = Request {
             v: protocol::VERSION,
@@ -178,7 +197,12 @@ impl Run<'_> {
                 racepoints: cell.racepoint.arms.clone(),
             }],
         };
-        let what = Asked { kernel: self.kernel.key.to_string(), agent: agent::hash(), accel: accel.to_string(), request: &request };
+        let what = Asked {
+            kernel: self.kernel.key.to_string(),
+            agent: agent::hash(),
+            accel: accel.to_string(),
+            request: &request,
+        };
         store::write_json(&evidence_dir.join("asked.json"), &what).map_err(|e| e.to_string())?;
         Ok(MachineConfig {
             qemu: self.context.qemu.clone(),
@@ -188,7 +212,14 @@ impl Run<'_> {
             request,
             cpus: spec.cpus,
             memory_mib: spec.memory >> 20,
-            disks: spec.swap.map(|size| Disk { serial: "swap0".to_owned(), size }).into_iter().collect(),
+            disks: spec
+                .swap
+                .map(|size| Disk {
+                    serial: "swap0".to_owned(),
+                    size,
+                })
+                .into_iter()
+                .collect(),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),
             scratch: self.context.scratch.path().to_owned(),
@@ -197,11 +228,18 @@ impl Run<'_> {
     }
 
     /// Passes on what the guest says, until its machine has ended.
-    async fn tell(&self, mut heard: mpsc::Receiver<MachineEvent>, events: &mpsc::Sender<Event>, choice: &AccelChoice) {
+    async fn tell(
+        &self,
+        mut heard: mpsc::Receiver<MachineEvent>,
+        events: &mpsc::Sender<Event>,
+        choice: &AccelChoice,
+    ) {
         let started = std::time::Instant::now();
         let cell = self.cell.id.clone();
         while let Some(news) = heard.recv().await {
-            let MachineEvent::Frame(frame, at) = news else { continue };
+            let MachineEvent::Frame(frame, at) = news else {
+                continue;
+            };
             let event = match frame.body {
                 Body::Hello(_) => Event::CellBooted {
                     cell: cell.clone(),
@@ -213,17 +251,29 @@ impl Run<'_> {
                     cell: cell.clone(),
                     elapsed_ms: progress.elapsed_ms,
                     budget_ms: u64::try_from(self.cell.case.spec.budget.as_millis()).unwrap_or(u64::MAX),
-                    pages_verified: progress.counters.get(&Counter::PagesVerified).copied().unwrap_or(0),
+                    pages_verified: progress
+                        .counters
+                        .get(&Counter::PagesVerified)
+                        .copied()
+                        .unwrap_or(0),
                     round_trips: progress.counters.get(&Counter::RoundTrips).copied().unwrap_or(0),
                 },
-                Body::Finding(finding) => Event::CellFinding { cell: cell.clone(), title: finding.title },
+                Body::Finding(finding) => Event::CellFinding {
+                    cell: cell.clone(),
+                    title: finding.title,
+                },
                 Body::Start(_) | Body::End(_) | Body::Done(_) => continue,
             };
             let _ = events.send(event).await;
         }
     }
 
-    fn judge(&self, config: &MachineConfig, run: &MachineRun, evidence_dir: &Path) -> (Verdict, evidence::Figures, bool) {
+    fn judge(
+        &self,
+        config: &MachineConfig,
+        run: &MachineRun,
+        evidence_dir: &Path,
+    ) -> (Verdict, evidence::Figures, bool) {
         let console = std::fs::read(&run.console).ok();
         let splats: Vec<Splat> = console.as_deref().map(console::analyze).unwrap_or_default();
         let frames: Vec<Frame> = run.frames.frames().cloned().collect();
@@ -231,7 +281,13 @@ impl Run<'_> {
             case: self.cell.id.clone(),
             budget: self.cell.case.spec.budget,
             floors: self.cell.case.spec.workload.floors(),
-            racepoints: self.cell.racepoint.arms.iter().map(|arm| arm.name.clone()).collect(),
+            racepoints: self
+                .cell
+                .racepoint
+                .arms
+                .iter()
+                .map(|arm| arm.name.clone())
+                .collect(),
         };
         let verdict = verdict::judge(&Evidence {
             planned: &planned,
@@ -243,9 +299,18 @@ impl Run<'_> {
             host: evidence::host_share(run, config.cpus),
         });
         let figures = evidence::Figures::of(run, &verdict, console.as_deref());
-        let kept = Kept { end: &format!("{:?}", run.end), wall_s: run.wall_s, cpu_s: run.usage.cpu_s, splats: &splats };
+        let kept = Kept {
+            end: &format!("{:?}", run.end),
+            wall_s: run.wall_s,
+            cpu_s: run.usage.cpu_s,
+            splats: &splats,
+        };
         if let Err(e) = store::write_json(&evidence_dir.join("machine.json"), &kept) {
-            return (infra(format!("the evidence could not be kept: {e}")), figures, false);
+            return (
+                infra(format!("the evidence could not be kept: {e}")),
+                figures,
+                false,
+            );
         }
         let worth_another = matches!(verdict, Verdict::Infra { .. })
             && !matches!(run.end, MachineEnd::NotStarted(_) | MachineEnd::Cancelled);
@@ -274,7 +339,9 @@ struct Kept<'a> {
 /// The number that stamps of this boot carry: another run's or cell's pages are told apart by it.
 fn run_number(run_dir: &Path, cell: &str) -> u32 {
     let mut hash = blake3::Hasher::new();
-    hash.update(run_dir.as_os_str().as_encoded_bytes()).update(b"\0").update(cell.as_bytes());
+    hash.update(run_dir.as_os_str().as_encoded_bytes())
+        .update(b"\0")
+        .update(cell.as_bytes());
     let hash = hash.finalize();
     let bytes = hash.as_bytes();
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])

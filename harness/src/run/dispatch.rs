@@ -3,9 +3,9 @@
 use super::cells::{self, CellContext};
 use super::kernels::{self, Made};
 use super::{CellRecord, Event, KernelRecord, Summary};
+use crate::host::Mode;
 use crate::machine::agent;
 use crate::plan::{Cell, Plan};
-use crate::host::Mode;
 use crate::source::{Cache, CacheError};
 use crate::spec::Spec;
 use crate::store::{RunDir, RunHeader, StoreError};
@@ -95,7 +95,11 @@ struct Dispatch<'a> {
 
 impl<'a> Dispatch<'a> {
     fn start(config: &Config, show: &'a mut (dyn FnMut(&Event) + Send)) -> Result<Self, RunError> {
-        let name = config.spec.path.file_stem().map_or_else(|| "run".into(), |n| n.to_string_lossy());
+        let name = config
+            .spec
+            .path
+            .file_stem()
+            .map_or_else(|| "run".into(), |n| n.to_string_lossy());
         let dir = RunDir::create(&config.runs, &name)?;
         dir.write_bytes("spec.yaml", config.spec.text.as_bytes())?;
         dir.write(
@@ -119,7 +123,11 @@ impl<'a> Dispatch<'a> {
             cells: config.plan.cells.len(),
             kernels,
         };
-        let mut dispatch = Self { dir, show, interrupted: false };
+        let mut dispatch = Self {
+            dir,
+            show,
+            interrupted: false,
+        };
         dispatch.event(&started)?;
         Ok(dispatch)
     }
@@ -154,7 +162,9 @@ impl<'a> Dispatch<'a> {
             if self.note_cancel(cancel)? {
                 break;
             }
-            self.event(&Event::KernelStarted { kernel: name.to_owned() })?;
+            self.event(&Event::KernelStarted {
+                kernel: name.to_owned(),
+            })?;
             let (tx, mut rx) = mpsc::channel(EVENTS_WAITING_MAX);
             let mut making = std::pin::pin!(kernels::make(config, name, tx, cancel.clone()));
             let made = loop {
@@ -168,7 +178,10 @@ impl<'a> Dispatch<'a> {
                 Made::Ready { record, .. } => self.event(&Event::KernelReady(record.clone()))?,
                 Made::Failed(_) if *cancel.borrow() => break,
                 Made::Failed(verdict) => {
-                    self.event(&Event::KernelFailed { kernel: name.to_owned(), verdict: verdict.clone() })?;
+                    self.event(&Event::KernelFailed {
+                        kernel: name.to_owned(),
+                        verdict: verdict.clone(),
+                    })?;
                 }
             }
             all.insert(name.to_owned(), made);
@@ -238,7 +251,11 @@ impl<'a> Dispatch<'a> {
         Ok(records)
     }
 
-    fn done(&mut self, records: &mut BTreeMap<String, CellRecord>, record: CellRecord) -> Result<(), StoreError> {
+    fn done(
+        &mut self,
+        records: &mut BTreeMap<String, CellRecord>,
+        record: CellRecord,
+    ) -> Result<(), StoreError> {
         self.event(&Event::CellDone(Box::new(record.clone())))?;
         records.insert(record.id.clone(), record);
         Ok(())
@@ -294,7 +311,13 @@ impl<'a> Dispatch<'a> {
                 Made::Failed(_) => None,
             })
             .collect();
-        let summary = Summary { run: self.dir.id().to_owned(), cells, kernels, not_run, exit };
+        let summary = Summary {
+            run: self.dir.id().to_owned(),
+            cells,
+            kernels,
+            not_run,
+            exit,
+        };
         self.dir.summary(&summary)?;
         self.event(&Event::Summary(summary.clone()))?;
         Ok(summary)
@@ -322,7 +345,12 @@ impl CellJob {
         if held.is_none() || *self.cancel.borrow() {
             return;
         }
-        let job = cells::Run { context: &self.context, cell: &self.cell, kernel: &self.kernel, build_s: self.build_s };
+        let job = cells::Run {
+            context: &self.context,
+            cell: &self.cell,
+            kernel: &self.kernel,
+            build_s: self.build_s,
+        };
         if let Some(record) = job.run(&self.events, self.cancel.clone()).await {
             let _ = self.events.send(Event::CellDone(Box::new(record))).await;
         }
@@ -342,5 +370,7 @@ fn kernel_names(cells: &[Cell]) -> Vec<&str> {
 
 /// A verdict for a cell that never ran.
 pub(super) fn infra(error: impl ToString) -> Verdict {
-    Verdict::Infra { error: error.to_string() }
+    Verdict::Infra {
+        error: error.to_string(),
+    }
 }

@@ -119,7 +119,10 @@ pub struct FindingLine {
 
 impl From<&Finding> for FindingLine {
     fn from(finding: &Finding) -> Self {
-        Self { class: finding.class.word().to_owned(), title: finding.title.clone() }
+        Self {
+            class: finding.class.word().to_owned(),
+            title: finding.title.clone(),
+        }
     }
 }
 

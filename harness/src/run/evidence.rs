@@ -21,12 +21,18 @@ pub(super) fn ending(end: &MachineEnd) -> Ending {
             Awaited::CaseEnd => Waited::CaseEnd,
             Awaited::PowerOff => Waited::PowerOff,
         }),
-        MachineEnd::Killed { signal: Some(signal) } => Ending::Emulator(format!("QEMU was killed by signal {signal}")),
-        MachineEnd::Killed { signal: None } => Ending::Emulator("QEMU was told by a signal to quit".to_owned()),
+        MachineEnd::Killed { signal: Some(signal) } => {
+            Ending::Emulator(format!("QEMU was killed by signal {signal}"))
+        }
+        MachineEnd::Killed { signal: None } => {
+            Ending::Emulator("QEMU was told by a signal to quit".to_owned())
+        }
         MachineEnd::QemuExited { status, stderr } => {
             Ending::Emulator(format!("QEMU gave up with status {status}: {}", stderr.trim()))
         }
-        MachineEnd::NotStarted(e) => Ending::Emulator(format!("the machine did not start: {}", with_causes(e))),
+        MachineEnd::NotStarted(e) => {
+            Ending::Emulator(format!("the machine did not start: {}", with_causes(e)))
+        }
         MachineEnd::HostFailed(e) => Ending::Emulator(with_causes(e)),
     }
 }
@@ -49,7 +55,10 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 /// How the frames ended, in the verdict's words. A gap counts before what came after it.
 pub(super) fn stream(log: &FrameLog) -> Stream {
     if let Some(gap) = log.gaps.first() {
-        return Stream::OutOfOrder { expected: gap.expected, found: gap.found };
+        return Stream::OutOfOrder {
+            expected: gap.expected,
+            found: gap.found,
+        };
     }
     match &log.end {
         StreamEnd::Clean => Stream::Clean,
@@ -61,7 +70,11 @@ pub(super) fn stream(log: &FrameLog) -> Stream {
 
 /// What the host gave the machine.
 pub(super) fn host_share(run: &MachineRun, cpus: u32) -> HostShare {
-    HostShare { cpu_s: run.usage.cpu_s, wall_s: run.wall_s, cpus }
+    HostShare {
+        cpu_s: run.usage.cpu_s,
+        wall_s: run.wall_s,
+        cpus,
+    }
 }
 
 /// Whether a verdict came out as expected; without an expectation, a kernel is expected to pass. A
@@ -81,10 +94,15 @@ pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> 
                 splat: matches!(first.class, Class::Splat(_)),
                 function: first.function.as_deref(),
             };
-            expected.is_none_or(|e| e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(&view)))
+            expected.is_none_or(|e| {
+                e.finding.is_empty() || e.finding.iter().any(|pattern| pattern.matches(&view))
+            })
         }
         (
-            ExpectedVerdict::Pass | ExpectedVerdict::Fail | ExpectedVerdict::Inconclusive | ExpectedVerdict::Skip,
+            ExpectedVerdict::Pass
+            | ExpectedVerdict::Fail
+            | ExpectedVerdict::Inconclusive
+            | ExpectedVerdict::Skip,
             Verdict::Pass | Verdict::Fail { .. } | Verdict::Inconclusive { .. } | Verdict::Skip { .. },
         ) => false,
     }
@@ -102,8 +120,15 @@ pub(super) struct Figures {
 impl Figures {
     /// Takes them from the frames: from the end of the case or, where it has none, the last progress.
     pub(super) fn of(run: &MachineRun, verdict: &Verdict, console: Option<&[u8]>) -> Self {
-        let mut figures = Self { boot_s: run.boot_s, ..Self::default() };
-        let marks: BTreeMap<u64, u64> = console.map(console::marks).unwrap_or_default().into_iter().collect();
+        let mut figures = Self {
+            boot_s: run.boot_s,
+            ..Self::default()
+        };
+        let marks: BTreeMap<u64, u64> = console
+            .map(console::marks)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let mut start_ns = None;
         for frame in run.frames.frames() {
             match &frame.body {
@@ -120,11 +145,113 @@ impl Figures {
             }
         }
         let first_ns = verdict.findings().next().and_then(|f| f.t_ns);
-        figures.detect_s = first_ns.zip(start_ns).map(|(found, start)| found.saturating_sub(start) as f64 / 1e9);
+        figures.detect_s = first_ns
+            .zip(start_ns)
+            .map(|(found, start)| found.saturating_sub(start) as f64 / 1e9);
         figures
     }
 
     pub(super) fn count(&self, counter: Counter) -> u64 {
         self.counters.get(&counter).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Kind;
+    use crate::spec::FINDING_CLASSES;
+    use crate::verdict::Finding;
+    use guest_tests::model;
+
+    #[test]
+    fn every_class_can_be_expected_by_its_word() {
+        use model::Class::{
+            Faulted, Flipped, Foreign, Garbage, Poison, Resurrected, Spliced, Stale, Torn, Zeroed,
+        };
+        let mismatches = [
+            Stale,
+            Foreign,
+            Torn,
+            Spliced,
+            Zeroed,
+            Resurrected,
+            Flipped,
+            Poison,
+            Garbage,
+            Faulted,
+        ];
+        let splats = [
+            Kind::Kasan,
+            Kind::Kmsan,
+            Kind::Kcsan,
+            Kind::Kfence,
+            Kind::Ubsan,
+            Kind::Hang,
+            Kind::Lockdep,
+            Kind::Warning,
+            Kind::Atomic,
+            Kind::Leak,
+            Kind::Reboot,
+            Kind::Oops,
+        ];
+        let others = [
+            Class::Hang,
+            Class::Leak,
+            Class::Conservation,
+            Class::Taint,
+            Class::Lost,
+            Class::Boot,
+            Class::Apply,
+            Class::Config,
+            Class::Build,
+        ];
+        let all = mismatches
+            .map(Class::Mismatch)
+            .into_iter()
+            .chain(splats.map(Class::Splat))
+            .chain(others);
+        for class in all {
+            assert!(FINDING_CLASSES.contains(&class.word()), "{}", class.word());
+        }
+    }
+
+    #[test]
+    fn without_an_expectation_only_a_pass_is_expected() {
+        assert!(as_expected(None, &Verdict::Pass));
+        for verdict in [
+            Verdict::fail(Finding::new(Class::Lost, "x")),
+            Verdict::Skip { why: "x".into() },
+            Verdict::Inconclusive {
+                why: vec!["x".into()],
+            },
+            Verdict::Infra { error: "x".into() },
+        ] {
+            assert!(!as_expected(None, &verdict), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    #[expect(
+        clippy::field_reassign_with_default,
+        reason = "private fields leave no other way"
+    )]
+    fn a_gap_in_the_frames_counts_before_what_came_after_it() {
+        let mut log = FrameLog::default();
+        log.end = StreamEnd::Clean;
+        assert_eq!(stream(&log), Stream::Clean);
+        log.end = StreamEnd::CutOff { at: 3 };
+        assert_eq!(stream(&log), Stream::CutOff);
+        log.gaps.push(crate::machine::frames::Gap {
+            expected: 2,
+            found: 4,
+        });
+        assert_eq!(
+            stream(&log),
+            Stream::OutOfOrder {
+                expected: 2,
+                found: 4
+            }
+        );
     }
 }

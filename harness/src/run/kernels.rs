@@ -44,12 +44,16 @@ pub(super) async fn make(
     let kernel = name.to_owned();
     let progress: kernel::Progress = Arc::new(move |step| {
         let (what, done, total) = words(step);
-        let step = Event::KernelStep { kernel: kernel.clone(), done, total, what };
+        let step = Event::KernelStep {
+            kernel: kernel.clone(),
+            done,
+            total,
+            what,
+        };
         // A build is faster than a slow reader: a step that nobody had time for is left out.
         let _ = events.try_send(step);
     });
-    let mut making =
-        tokio::task::spawn_blocking(move || kernel::ensure(&request, &cache, &progress, &halt));
+    let mut making = tokio::task::spawn_blocking(move || kernel::ensure(&request, &cache, &progress, &halt));
     let ended = tokio::select! {
         ended = &mut making => ended,
         _ = cancel.wait_for(|stop| *stop) => {
@@ -73,7 +77,10 @@ fn ready(name: &str, built: Built) -> Made {
         cached: built.cached,
         notes: notes(&built.record),
     };
-    Made::Ready { built: Arc::new(built), record }
+    Made::Ready {
+        built: Arc::new(built),
+        record,
+    }
 }
 
 fn notes(record: &kernel::KernelRecord) -> Vec<String> {
@@ -88,7 +95,10 @@ fn notes(record: &kernel::KernelRecord) -> Vec<String> {
 
 /// How one patch fitted less than exactly, for people.
 fn note_words(note: &Note) -> String {
-    let file = note.file.as_ref().map_or_else(String::new, |f| format!(" ({})", f.display()));
+    let file = note
+        .file
+        .as_ref()
+        .map_or_else(String::new, |f| format!(" ({})", f.display()));
     let how = match &note.what {
         Inexact::Offset { hunk, lines } => format!("hunk {hunk} applied {lines:+} lines from where it says"),
         Inexact::Fuzz { context } => format!("applied with less context than it has ({context})"),
@@ -103,11 +113,19 @@ fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, Series
         Reference::Named(name) => config.root.join(dir).join(format!("{name}{suffix}")),
         Reference::Path(path) => path.clone(),
     };
-    let series = spec.series.iter().map(|s| Series::load(&place(s, "patches", ""))).collect::<Result<_, _>>()?;
+    let series = spec
+        .series
+        .iter()
+        .map(|s| Series::load(&place(s, "patches", "")))
+        .collect::<Result<_, _>>()?;
     Ok(kernel::Request {
         source: source(&spec.source),
         series,
-        fragments: spec.kconfigs.iter().map(|k| place(k, "kconfigs", ".config")).collect(),
+        fragments: spec
+            .kconfigs
+            .iter()
+            .map(|k| place(k, "kconfigs", ".config"))
+            .collect(),
         jobs: config.cores as usize,
         sandbox: config.sandbox,
     })
@@ -115,10 +133,15 @@ fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, Series
 
 fn source(spec: &SourceSpec) -> Source {
     match spec {
-        SourceSpec::Debian { package } => Source::Debian { package: package.clone() },
+        SourceSpec::Debian { package } => Source::Debian {
+            package: package.clone(),
+        },
         SourceSpec::Dir { path } => Source::Dir { path: path.clone() },
         SourceSpec::Tarball { path } => Source::Tarball { path: path.clone() },
-        SourceSpec::Git { repo, rev } => Source::Git { repo: PathBuf::from(repo), rev: rev.clone() },
+        SourceSpec::Git { repo, rev } => Source::Git {
+            repo: PathBuf::from(repo),
+            rev: rev.clone(),
+        },
         SourceSpec::Image { path } => Source::Image { path: path.clone() },
     }
 }
@@ -154,9 +177,10 @@ fn verdict(error: &KernelError) -> Verdict {
             let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             infra(lines.join("; "))
         }
-        KernelError::Apply(_) | KernelError::Source(_) | KernelError::ImageIsReady | KernelError::Infra(_) => {
-            infra(explained(error))
-        }
+        KernelError::Apply(_)
+        | KernelError::Source(_)
+        | KernelError::ImageIsReady
+        | KernelError::Infra(_) => infra(explained(error)),
     }
 }
 

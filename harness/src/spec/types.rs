@@ -348,7 +348,9 @@ impl std::fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Debian { package } => f.write_str(package),
-            Self::Dir { path } | Self::Tarball { path } | Self::Image { path } => write!(f, "{}", path.display()),
+            Self::Dir { path } | Self::Tarball { path } | Self::Image { path } => {
+                write!(f, "{}", path.display())
+            }
             Self::Git { repo, rev } => write!(f, "{repo} at {rev}"),
         }
     }

@@ -44,7 +44,9 @@ pub struct RunHeader {
 pub enum StoreError {
     /// Reading or writing failed.
     #[error("{path}: {source}", path = .path.display())]
-    #[diagnostic(help("is the disk full, or the folder not yours? PATCHPROOF_STATE_DIR names another place for runs"))]
+    #[diagnostic(help(
+        "is the disk full, or the folder not yours? PATCHPROOF_STATE_DIR names another place for runs"
+    ))]
     Io {
         /// At which file.
         path: PathBuf,
@@ -71,7 +73,10 @@ pub enum StoreError {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    move |source| StoreError::Io { path: path.to_owned(), source }
+    move |source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A run folder that is being written.
@@ -92,15 +97,27 @@ impl RunDir {
         fs::create_dir_all(runs).map_err(at(runs))?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
         let prefix = format!("{stamp}-{name}-");
-        let made = tempfile::Builder::new().prefix(&prefix).rand_bytes(4).tempdir_in(runs).map_err(at(runs))?;
+        let made = tempfile::Builder::new()
+            .prefix(&prefix)
+            .rand_bytes(4)
+            .tempdir_in(runs)
+            .map_err(at(runs))?;
         let path = made.keep();
-        let id = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let id = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let lock_path = path.join("lock");
         let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
         lock.lock().map_err(at(&lock_path))?;
         let events_path = path.join("events.jsonl");
         let events = fs::File::create(&events_path).map_err(at(&events_path))?;
-        Ok(Self { id, path, events, _lock: lock })
+        Ok(Self {
+            id,
+            path,
+            events,
+            _lock: lock,
+        })
     }
 
     /// The run's id: its folder's name.
@@ -153,8 +170,15 @@ impl RunDir {
 }
 
 fn to_json(path: &Path, record: &impl Serialize, pretty: bool) -> Result<Vec<u8>, StoreError> {
-    let bytes = if pretty { serde_json::to_vec_pretty(record) } else { serde_json::to_vec(record) };
-    bytes.map_err(|source| StoreError::Record { path: path.to_owned(), source })
+    let bytes = if pretty {
+        serde_json::to_vec_pretty(record)
+    } else {
+        serde_json::to_vec(record)
+    };
+    bytes.map_err(|source| StoreError::Record {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a record as JSON, whole or not at all; makes its folder where it isn't there.
@@ -175,7 +199,10 @@ pub fn write_json(path: &Path, record: &impl Serialize) -> Result<(), StoreError
 /// [`StoreError`].
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
     let bytes = fs::read(path).map_err(at(path))?;
-    serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map_err(|source| StoreError::Record {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Finds a run by path, folder name, unique beginning of it, or `last`.
@@ -188,15 +215,27 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
         return Ok(as_path.to_owned());
     }
     let mut names: Vec<PathBuf> = fs::read_dir(runs)
-        .map(|entries| entries.flatten().map(|e| e.path()).filter(|p| p.join("run.json").is_file()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|e| e.path())
+                .filter(|p| p.join("run.json").is_file())
+                .collect()
+        })
         .unwrap_or_default();
     names.sort();
     let found = if run == "last" {
         names.pop()
     } else {
-        let fits = |p: &&PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(run));
+        let fits = |p: &&PathBuf| {
+            p.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with(run))
+        };
         let mut fitting = names.iter().filter(fits);
         fitting.next().filter(|_| fitting.next().is_none()).cloned()
     };
-    found.ok_or_else(|| StoreError::NoRun { run: run.to_owned(), dir: runs.to_owned() })
+    found.ok_or_else(|| StoreError::NoRun {
+        run: run.to_owned(),
+        dir: runs.to_owned(),
+    })
 }

@@ -85,6 +85,12 @@ impl Finding {
     /// A finding that has only a class and a line for people.
     #[must_use]
     pub fn new(class: Class, title: impl Into<String>) -> Self {
-        Self { class, title: title.into(), function: None, t_ns: None, detail: String::new() }
+        Self {
+            class,
+            title: title.into(),
+            function: None,
+            t_ns: None,
+            detail: String::new(),
+        }
     }
 }

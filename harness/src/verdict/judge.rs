@@ -14,23 +14,42 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let told = Told::of(evidence);
     let mut findings = findings(evidence, &told);
     if !findings.is_empty() {
-        findings.sort_by_key(|f| (f.class.rank() >= Class::Hang.rank(), f.t_ns.unwrap_or(u64::MAX), f.class.rank()));
+        findings.sort_by_key(|f| {
+            (
+                f.class.rank() >= Class::Hang.rank(),
+                f.t_ns.unwrap_or(u64::MAX),
+                f.class.rank(),
+            )
+        });
         let first = findings.remove(0);
-        return Verdict::Fail { first, later: findings };
+        return Verdict::Fail {
+            first,
+            later: findings,
+        };
     }
     if let Some(error) = infra(evidence, &told) {
         return Verdict::Infra { error };
     }
     let Some(end) = told.end else {
-        return Verdict::Infra { error: "the guest said done, but never that the case had ended".to_owned() };
+        return Verdict::Infra {
+            error: "the guest said done, but never that the case had ended".to_owned(),
+        };
     };
     match &end.outcome {
         Outcome::Skipped { why } => return Verdict::Skip { why: why.clone() },
-        Outcome::Failed { error } => return Verdict::Infra { error: format!("the guest suite failed: {error}") },
+        Outcome::Failed { error } => {
+            return Verdict::Infra {
+                error: format!("the guest suite failed: {error}"),
+            };
+        }
         Outcome::Completed => {}
     }
     let why = unproved(evidence, end);
-    if why.is_empty() { Verdict::Pass } else { Verdict::Inconclusive { why } }
+    if why.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive { why }
+    }
 }
 
 /// What the frames say, looked up once.
@@ -46,7 +65,13 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn of(evidence: &Evidence<'a>) -> Self {
-        let mut told = Self { hello: None, end: None, done: None, stray: None, marks: BTreeMap::new() };
+        let mut told = Self {
+            hello: None,
+            end: None,
+            done: None,
+            stray: None,
+            marks: BTreeMap::new(),
+        };
         for frame in evidence.frames {
             let case = match &frame.body {
                 Body::Hello(hello) => {
@@ -69,7 +94,12 @@ impl<'a> Told<'a> {
                 told.stray = case;
             }
         }
-        told.marks = evidence.console.map(console::marks).unwrap_or_default().into_iter().collect();
+        told.marks = evidence
+            .console
+            .map(console::marks)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         told
     }
 
@@ -90,7 +120,10 @@ fn findings(evidence: &Evidence<'_>, told: &Told<'_>) -> Vec<Finding> {
         && let (Some(hello), Some(done)) = (told.hello, told.done)
         && done.taint & !hello.taint != 0
     {
-        let title = format!("the kernel became tainted: {:#x} at start, {:#x} at the end", hello.taint, done.taint);
+        let title = format!(
+            "the kernel became tainted: {:#x} at start, {:#x} at the end",
+            hello.taint, done.taint
+        );
         all.push(Finding::new(Class::Taint, title));
     }
     if let Some(finding) = death(evidence, told) {
@@ -117,8 +150,18 @@ fn guest_finding(finding: &protocol::Finding, t_ns: u64) -> Finding {
         Seen::Conservation { .. } => Class::Conservation,
         Seen::Taint { .. } => Class::Taint,
     };
-    let detail = finding.context.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
-    Finding { class, title: finding.title.clone(), function: None, t_ns: Some(t_ns), detail }
+    let detail = finding
+        .context
+        .iter()
+        .map(|(k, v)| format!("{k}: {v}\n"))
+        .collect();
+    Finding {
+        class,
+        title: finding.title.clone(),
+        function: None,
+        t_ns: Some(t_ns),
+        detail,
+    }
 }
 
 /// A guest that died or fell silent by itself: never something that the harness did.
@@ -127,20 +170,23 @@ fn death(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<Finding> {
     let silent = |title: &str| Some(Finding::new(Class::Hang, title));
     let booted = !evidence.frames.is_empty();
     match evidence.ending {
-        Ending::Reset | Ending::Panicked if !booted => {
-            Some(Finding::new(Class::Boot, "the guest reset itself before it reached the agent"))
-        }
+        Ending::Reset | Ending::Panicked if !booted => Some(Finding::new(
+            Class::Boot,
+            "the guest reset itself before it reached the agent",
+        )),
         Ending::Reset => lost("the guest reset itself"),
         Ending::Panicked => lost("the guest reported a panic to its machine"),
-        Ending::PoweredOff if !booted => {
-            Some(Finding::new(Class::Boot, "the guest powered off before it reached the agent"))
-        }
+        Ending::PoweredOff if !booted => Some(Finding::new(
+            Class::Boot,
+            "the guest powered off before it reached the agent",
+        )),
         Ending::PoweredOff if told.done.is_none() && *evidence.stream == Stream::Clean => {
             lost("the guest powered off without having said that it was done")
         }
-        Ending::Deadline(Waited::FirstFrame) => {
-            Some(Finding::new(Class::Boot, "the kernel did not reach the agent in time"))
-        }
+        Ending::Deadline(Waited::FirstFrame) => Some(Finding::new(
+            Class::Boot,
+            "the kernel did not reach the agent in time",
+        )),
         Ending::Deadline(Waited::NextFrame) => silent("the guest fell silent: no frame came any more"),
         Ending::Deadline(Waited::CaseEnd) => silent("the case did not end in time though frames still came"),
         Ending::Deadline(Waited::PowerOff) => silent("the guest said done, but did not power off"),
@@ -159,17 +205,23 @@ fn infra(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<String> {
         Stream::CutOff => return Some("the frames end inside a frame".to_owned()),
         Stream::Broken(why) => return Some(format!("the frames can't be trusted: {why}")),
         Stream::OutOfOrder { expected, found } => {
-            return Some(format!("the frames can't be trusted: number {expected} had to come, {found} came"));
+            return Some(format!(
+                "the frames can't be trusted: number {expected} had to come, {found} came"
+            ));
         }
     }
     if told.hello.is_none() || told.done.is_none() {
         return Some("the guest never said that it was done".to_owned());
     }
     if let Some(case) = told.stray {
-        return Some(format!("the guest spoke of a case that was not asked of it: {case}"));
+        return Some(format!(
+            "the guest spoke of a case that was not asked of it: {case}"
+        ));
     }
     match told.done {
-        Some(done) if done.cases != 1 => return Some(format!("one case was asked for, {} ended", done.cases)),
+        Some(done) if done.cases != 1 => {
+            return Some(format!("one case was asked for, {} ended", done.cases));
+        }
         Some(_) | None => {}
     }
     if evidence.console.is_none() {
@@ -188,7 +240,10 @@ fn unproved(evidence: &Evidence<'_>, end: &End) -> Vec<String> {
     let mut why = Vec::new();
     let budget_ms = u64::try_from(evidence.planned.budget.as_millis()).unwrap_or(u64::MAX);
     if end.pressure_ms < budget_ms / 10 * 9 {
-        why.push(format!("the pressure lasted {} ms of the {budget_ms} ms asked for", end.pressure_ms));
+        why.push(format!(
+            "the pressure lasted {} ms of the {budget_ms} ms asked for",
+            end.pressure_ms
+        ));
     }
     if evidence.planned.floors.is_empty() {
         why.push("the workload has no exercise floor: it can prove nothing".to_owned());
@@ -199,7 +254,11 @@ fn unproved(evidence: &Evidence<'_>, end: &End) -> Vec<String> {
         let per_s = u128::from(count) * 1000 / u128::from(end.pressure_ms.max(1));
         if per_s < u128::from(floor.per_s) {
             low = true;
-            why.push(format!("{}: {per_s}/s, the floor is {}/s", floor.counter.words(), floor.per_s));
+            why.push(format!(
+                "{}: {per_s}/s, the floor is {}/s",
+                floor.counter.words(),
+                floor.per_s
+            ));
         }
     }
     for name in &evidence.planned.racepoints {

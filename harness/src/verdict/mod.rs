@@ -12,8 +12,8 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-pub use exit::exit_code;
 pub use evidence::{Ending, Evidence, HostShare, Planned, Stream, Waited};
+pub use exit::exit_code;
 pub use finding::{Class, Finding};
 pub use judge::judge;
 
@@ -66,7 +66,9 @@ impl Verdict {
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         let (first, later) = match self {
             Self::Fail { first, later } => (Some(first), later.as_slice()),
-            Self::Pass | Self::Inconclusive { .. } | Self::Skip { .. } | Self::Infra { .. } => (None, &[][..]),
+            Self::Pass | Self::Inconclusive { .. } | Self::Skip { .. } | Self::Infra { .. } => {
+                (None, &[][..])
+            }
         };
         first.into_iter().chain(later)
     }
@@ -86,6 +88,9 @@ impl Verdict {
     /// A failure with one cause.
     #[must_use]
     pub fn fail(first: Finding) -> Self {
-        Self::Fail { first, later: Vec::new() }
+        Self::Fail {
+            first,
+            later: Vec::new(),
+        }
     }
 }

@@ -3,7 +3,9 @@
 use super::{Class, Ending, Evidence, HostShare, Planned, Stream, Verdict, Waited, judge};
 use crate::console;
 use guest_tests::catalogue::{Counter, Floor};
-use guest_tests::protocol::{Body, Done, End, Finding, Frame, Hello, Outcome, Seen, Start, VERSION, kmsg_line};
+use guest_tests::protocol::{
+    Body, Done, End, Finding, Frame, Hello, Outcome, Seen, Start, VERSION, kmsg_line,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,7 +29,10 @@ impl Cell {
             planned: Planned {
                 case: CASE.to_owned(),
                 budget: Duration::from_secs(10),
-                floors: vec![Floor { counter: Counter::RoundTrips, per_s: 100 }],
+                floors: vec![Floor {
+                    counter: Counter::RoundTrips,
+                    per_s: 100,
+                }],
                 racepoints: Vec::new(),
             },
             frames,
@@ -40,7 +45,11 @@ impl Cell {
     fn with_frames(bodies: impl IntoIterator<Item = Body>) -> Self {
         let frames = numbered(bodies);
         let console = Some(log(&frames, &[]));
-        Self { frames, console, ..Self::good() }
+        Self {
+            frames,
+            console,
+            ..Self::good()
+        }
     }
 
     fn ended(change: impl FnOnce(&mut End)) -> Self {
@@ -58,7 +67,11 @@ impl Cell {
             console: self.console.as_deref(),
             splats: &splats,
             ending: &self.ending,
-            host: HostShare { cpu_s: 20.0, wall_s: 11.0, cpus: 2 },
+            host: HostShare {
+                cpu_s: 20.0,
+                wall_s: 11.0,
+                cpus: 2,
+            },
         })
     }
 }
@@ -97,23 +110,40 @@ fn done(taint: u64) -> Body {
 fn leak() -> Body {
     Body::Finding(Finding {
         case: CASE.into(),
-        what: Seen::Leak { what: "swap_used".into(), left: 3 },
+        what: Seen::Leak {
+            what: "swap_used".into(),
+            left: 3,
+        },
         title: "3 swap slots are still used".into(),
         context: BTreeMap::new(),
     })
 }
 
 fn numbered(bodies: impl IntoIterator<Item = Body>) -> Vec<Frame> {
-    bodies.into_iter().zip(0..).map(|(body, seq)| Frame { seq, t_ns: seq * 1_000_000_000, body }).collect()
+    bodies
+        .into_iter()
+        .zip(0..)
+        .map(|(body, seq)| Frame {
+            seq,
+            t_ns: seq * 1_000_000_000,
+            body,
+        })
+        .collect()
 }
 
 /// A console: each frame's number at its second, and further lines at theirs.
 fn log(frames: &[Frame], more: &[(f64, &str)]) -> Vec<u8> {
-    let mut lines: Vec<(f64, String)> =
-        frames.iter().map(|f| (f.t_ns as f64 / 1e9 + 0.1, kmsg_line(f.seq))).collect();
+    let mut lines: Vec<(f64, String)> = frames
+        .iter()
+        .map(|f| (f.t_ns as f64 / 1e9 + 0.1, kmsg_line(f.seq)))
+        .collect();
     lines.extend(more.iter().map(|(t, text)| (*t, (*text).to_owned())));
     lines.sort_by(|a, b| a.0.total_cmp(&b.0));
-    lines.iter().map(|(t, text)| format!("[{t:12.6}] {text}\r\n")).collect::<String>().into_bytes()
+    lines
+        .iter()
+        .map(|(t, text)| format!("[{t:12.6}] {text}\r\n"))
+        .collect::<String>()
+        .into_bytes()
 }
 
 const OOPS: &[&str] = &[
@@ -130,7 +160,10 @@ const OOPS: &[&str] = &[
 ];
 
 fn oops_at(t: f64) -> Vec<(f64, &'static str)> {
-    OOPS.iter().zip(0..).map(|(line, i)| (t + f64::from(i) / 1e5, *line)).collect()
+    OOPS.iter()
+        .zip(0..)
+        .map(|(line, i)| (t + f64::from(i) / 1e5, *line))
+        .collect()
 }
 
 #[track_caller]
@@ -164,39 +197,106 @@ fn missing_proof_is_inconclusive_and_says_every_reason() {
     .judge();
     let reason = verdict.reason();
     assert!(reason.contains("2000 ms of the 10000 ms"), "{reason}");
-    assert!(reason.contains("round trips: 10/s, the floor is 100/s"), "{reason}");
+    assert!(
+        reason.contains("round trips: 10/s, the floor is 100/s"),
+        "{reason}"
+    );
     assert!(reason.contains("CPU seconds"), "{reason}");
 }
 
 #[test]
 fn what_the_guest_could_not_do_is_told_apart() {
-    check(&Cell::ended(|e| e.outcome = Outcome::Skipped { why: "no zswap".into() }), "skip", None);
-    check(&Cell::ended(|e| e.outcome = Outcome::Failed { error: "mount".into() }), "infra", None);
+    check(
+        &Cell::ended(|e| {
+            e.outcome = Outcome::Skipped {
+                why: "no zswap".into(),
+            }
+        }),
+        "skip",
+        None,
+    );
+    check(
+        &Cell::ended(|e| {
+            e.outcome = Outcome::Failed {
+                error: "mount".into(),
+            }
+        }),
+        "infra",
+        None,
+    );
 }
 
 #[test]
 fn frames_that_cannot_be_trusted_are_never_green() {
-    for stream in
-        [Stream::CutOff, Stream::Broken("length".into()), Stream::OutOfOrder { expected: 2, found: 3 }]
-    {
-        check(&Cell { stream, ..Cell::good() }, "infra", None);
+    for stream in [
+        Stream::CutOff,
+        Stream::Broken("length".into()),
+        Stream::OutOfOrder {
+            expected: 2,
+            found: 3,
+        },
+    ] {
+        check(
+            &Cell {
+                stream,
+                ..Cell::good()
+            },
+            "infra",
+            None,
+        );
     }
     let without_done = Cell::with_frames([hello(), start(), Body::End(end())]);
     check(&without_done, "fail", Some("lost"));
-    check(&Cell { stream: Stream::CutOff, ..without_done }, "infra", None);
+    check(
+        &Cell {
+            stream: Stream::CutOff,
+            ..without_done
+        },
+        "infra",
+        None,
+    );
     check(&Cell::with_frames([hello(), start(), done(0)]), "infra", None);
     let mut other = end();
     other.case = "another".into();
-    check(&Cell::with_frames([hello(), start(), Body::End(other), done(0)]), "infra", None);
+    check(
+        &Cell::with_frames([hello(), start(), Body::End(other), done(0)]),
+        "infra",
+        None,
+    );
     let two = Body::Done(Done { cases: 2, taint: 0 });
-    check(&Cell::with_frames([hello(), start(), Body::End(end()), two]), "infra", None);
+    check(
+        &Cell::with_frames([hello(), start(), Body::End(end()), two]),
+        "infra",
+        None,
+    );
 }
 
 #[test]
 fn a_console_that_is_no_witness_is_never_green() {
-    check(&Cell { console: None, ..Cell::good() }, "infra", None);
-    check(&Cell { console: Some(Vec::new()), ..Cell::good() }, "infra", None);
-    check(&Cell { console: Some(b"[    0.1] something else\n".to_vec()), ..Cell::good() }, "infra", None);
+    check(
+        &Cell {
+            console: None,
+            ..Cell::good()
+        },
+        "infra",
+        None,
+    );
+    check(
+        &Cell {
+            console: Some(Vec::new()),
+            ..Cell::good()
+        },
+        "infra",
+        None,
+    );
+    check(
+        &Cell {
+            console: Some(b"[    0.1] something else\n".to_vec()),
+            ..Cell::good()
+        },
+        "infra",
+        None,
+    );
 }
 
 #[test]
@@ -204,7 +304,10 @@ fn an_oops_on_the_console_fails_a_guest_that_reports_success() {
     let mut cell = Cell::good();
     cell.console = Some(log(&cell.frames, &oops_at(1.5)));
     let verdict = check(&cell, "fail", Some("oops"));
-    assert_eq!(verdict.findings().next().and_then(|f| f.function.as_deref()), Some("zs_free"));
+    assert_eq!(
+        verdict.findings().next().and_then(|f| f.function.as_deref()),
+        Some("zs_free")
+    );
 }
 
 #[test]
@@ -224,13 +327,23 @@ fn the_first_cause_wins_in_guest_time() {
 
 #[test]
 fn a_new_taint_fails_where_nothing_else_was_seen() {
-    check(&Cell::with_frames([hello(), start(), Body::End(end()), done(512)]), "fail", Some("taint"));
+    check(
+        &Cell::with_frames([hello(), start(), Body::End(end()), done(512)]),
+        "fail",
+        Some("taint"),
+    );
 }
 
 #[test]
 fn deaths_are_told_apart() {
-    let booted = |ending| Cell { ending, ..Cell::with_frames([hello(), start()]) };
-    let never = |ending| Cell { ending, ..Cell::with_frames([]) };
+    let booted = |ending| Cell {
+        ending,
+        ..Cell::with_frames([hello(), start()])
+    };
+    let never = |ending| Cell {
+        ending,
+        ..Cell::with_frames([])
+    };
     check(&booted(Ending::Reset), "fail", Some("lost"));
     check(&booted(Ending::Panicked), "fail", Some("lost"));
     check(&booted(Ending::Deadline(Waited::NextFrame)), "fail", Some("hang"));
@@ -241,7 +354,14 @@ fn deaths_are_told_apart() {
     check(&never(Ending::PoweredOff), "fail", Some("boot"));
     check(&never(Ending::Deadline(Waited::FirstFrame)), "fail", Some("boot"));
     check(&never(Ending::Emulator("no such file".into())), "infra", None);
-    check(&Cell { ending: Ending::Deadline(Waited::PowerOff), ..Cell::good() }, "fail", Some("hang"));
+    check(
+        &Cell {
+            ending: Ending::Deadline(Waited::PowerOff),
+            ..Cell::good()
+        },
+        "fail",
+        Some("hang"),
+    );
 }
 
 #[test]

@@ -22,11 +22,14 @@ pub struct Ran {
 
 impl Ran {
     pub fn run_dir(&self) -> &Path {
-        self.dir.as_deref().unwrap_or_else(|| panic!("no run was started: {self:?}"))
+        self.dir
+            .as_deref()
+            .unwrap_or_else(|| panic!("no run was started: {self:?}"))
     }
 
     pub fn summary(&self) -> Value {
-        let text = std::fs::read(self.run_dir().join("summary.json")).unwrap_or_else(|e| panic!("{e}: {self:?}"));
+        let text =
+            std::fs::read(self.run_dir().join("summary.json")).unwrap_or_else(|e| panic!("{e}: {self:?}"));
         serde_json::from_slice(&text).expect("summary.json is JSON")
     }
 }
@@ -37,18 +40,26 @@ pub const PATCHPROOF: &str = env!("CARGO_BIN_EXE_patchproof");
 /// The fake QEMU beside it.
 pub fn fake_qemu() -> PathBuf {
     let fake = Path::new(PATCHPROOF).with_file_name("examples").join("fake_qemu");
-    assert!(fake.exists(), "{} is missing: `cargo build -p harness --example fake_qemu`", fake.display());
+    assert!(
+        fake.exists(),
+        "{} is missing: `cargo build -p harness --example fake_qemu`",
+        fake.display()
+    );
     fake
 }
 
 /// The project's folder, with kconfigs/ and patches/.
 pub fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a folder") }
+        Self {
+            dir: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -99,7 +110,11 @@ impl Bench {
 
 /// Runs the binary to its end.
 pub fn run(args: &[&str], env: &[(&str, std::ffi::OsString)]) -> Ran {
-    let mut cmd = duct::cmd(PATCHPROOF, args).stdin_null().stdout_capture().stderr_capture().unchecked();
+    let mut cmd = duct::cmd(PATCHPROOF, args)
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked();
     for (name, value) in env {
         cmd = cmd.env(name, value);
     }
@@ -108,7 +123,12 @@ pub fn run(args: &[&str], env: &[(&str, std::ffi::OsString)]) -> Ran {
     let dir = stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|object| object["dir"].as_str().filter(|_| object["event"] == "run_started").map(PathBuf::from));
+        .find_map(|object| {
+            object["dir"]
+                .as_str()
+                .filter(|_| object["event"] == "run_started")
+                .map(PathBuf::from)
+        });
     Ran {
         exit: out.status.code().unwrap_or(-1),
         stdout,

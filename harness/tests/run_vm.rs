@@ -1,0 +1,227 @@
+//! The whole tool on real kernels in real QEMU: a defect that must be found, a control that must stay
+//! clean, and nothing left after a SIGKILL at any stage.
+//!
+//! They take minutes and a kernel, so they run where `PATCHPROOF_VM_TESTS=1` is set (`cargo xtask
+//! test` does), one after the other, and share the user's own cache of kernels with `cargo xtask demo`.
+
+mod tool;
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+use tool::{Bench, PATCHPROOF, Ran, project, run};
+
+/// Guests that starve each other prove nothing: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    if std::env::var_os("PATCHPROOF_VM_TESTS").is_none_or(|v| v != "1") {
+        eprintln!("skipped: builds kernels and boots VMs; set PATCHPROOF_VM_TESTS=1");
+        return None;
+    }
+    Some(ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// The demo's kernels and machine with a shorter case.
+const MATRIX: &str = "
+version: 1
+kernels:
+  fixed: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, racepoints], series: [racepoints] }
+  defect: { like: fixed, series: [racepoints, zswap-writeback-race] }
+machines:
+  small: { backend: qemu, accel: tcg, cpus: 2, memory: 300MiB, swap: 16MiB }
+cases:
+  short: { workload: zswap_pressure, seed: 1, budget: 8s }
+  long: { workload: zswap_pressure, seed: 2, budget: 60s }
+matrix:
+  kernel: [fixed]
+  machine: [small]
+  case: [short]
+  racepoint: [{ zswap_writeback: { delay: 100us..300us } }]
+  include:
+    - { kernel: defect, machine: small, case: long, racepoint: { zswap_writeback: { delay: 100us..300us } } }
+expect:
+  - { kernel: fixed, verdict: pass }
+  - { kernel: defect, verdict: fail, finding: [foreign, stale] }
+";
+
+const FIXED: &str = "fixed.small@qemu.short.zswap_writeback";
+const DEFECT: &str = "defect.small@qemu.long.zswap_writeback";
+
+/// Runs on the shared cache, with runs recorded in the bench's own folder.
+fn on_shared_cache(bench: &Bench, args: &[&str]) -> Ran {
+    let root = project().to_str().expect("a plain path");
+    let mut all = args.to_vec();
+    all.extend(["--root", root, "--json"]);
+    run(
+        &all,
+        &[("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string())],
+    )
+}
+
+fn cell<'a>(summary: &'a Value, id: &str) -> &'a Value {
+    let cells = summary["cells"].as_array().expect("a summary has cells");
+    cells
+        .iter()
+        .find(|c| c["id"] == id)
+        .unwrap_or_else(|| panic!("{id} ran: {summary:#}"))
+}
+
+#[test]
+fn the_defect_is_found_and_the_control_is_clean() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    let matrix = bench.write("matrix.yaml", MATRIX);
+    let ran = on_shared_cache(&bench, &["run", &matrix]);
+    let summary = ran.summary();
+    let (fixed, defect) = (cell(&summary, FIXED), cell(&summary, DEFECT));
+    assert_eq!(fixed["verdict"], "pass", "{fixed:#}");
+    assert!(fixed["round_trips"].as_u64() > Some(1000), "{fixed:#}");
+    assert_eq!(defect["verdict"], "fail", "{defect:#}");
+    let class = defect["findings"][0]["class"].as_str().unwrap();
+    assert!(["foreign", "stale"].contains(&class), "{defect:#}");
+    assert!(defect["detect_s"].as_f64() > Some(0.0), "{defect:#}");
+    assert_eq!(ran.exit, 0, "{summary:#}");
+
+    // What was made once is found again, and a cell is repeated from its record.
+    let words: Vec<&str> = defect["repeat"].as_str().unwrap().split(' ').skip(1).collect();
+    let again = run(
+        &[&words[..], &["--json"]].concat(),
+        &[("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string())],
+    );
+    let summary = again.summary();
+    assert_eq!(summary["kernels"][0]["cached"], true, "{summary:#}");
+    assert_eq!(cell(&summary, DEFECT)["verdict"], "fail", "{summary:#}");
+}
+
+#[test]
+fn a_racepoint_that_no_series_has_is_refused_before_anything_is_built() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    let bare = MATRIX.replace(
+        "kconfigs: [base, mm, racepoints], series: [racepoints]",
+        "kconfigs: [base, mm]",
+    );
+    let matrix = bench.write("matrix.yaml", &bare);
+    let ran = on_shared_cache(&bench, &["run", &matrix, "--filter", FIXED]);
+    assert_eq!(ran.exit, 2, "{ran:?}");
+    assert!(ran.stdout.contains("zswap_writeback"), "{ran:?}");
+}
+
+/// Starts a run, kills it with SIGKILL when an event of `stage` has come, and waits until everything
+/// that it had started is gone.
+fn kill_at(stage: &str, args: &[&str], env: &[(&str, std::ffi::OsString)]) {
+    let mut cmd = duct::cmd(PATCHPROOF, args).stdin_null().stderr_null().unchecked();
+    for (name, value) in env {
+        cmd = cmd.env(name, value);
+    }
+    let reader = cmd.reader().expect("patchproof can be started");
+    let mut tree = None;
+    for line in BufReader::new(&reader).lines() {
+        let line = line.expect("output is UTF-8");
+        if line.contains(&format!("\"event\":\"{stage}\"")) {
+            tree = Some(
+                reader
+                    .pids()
+                    .into_iter()
+                    .flat_map(descendants)
+                    .collect::<Vec<_>>(),
+            );
+            reader.kill().expect("it can be killed");
+            break;
+        }
+    }
+    let tree = tree.unwrap_or_else(|| panic!("{stage} never came"));
+    // The keeper's namespaces die with their pipe, so this ends without being helped.
+    let started = std::time::Instant::now();
+    while let Some(left) = tree.iter().find(|process| process.lives()) {
+        assert!(
+            started.elapsed().as_secs() < 60,
+            "left after SIGKILL at {stage}: {left:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// A process, told apart from a later one of the same number.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    pid: u32,
+    parent: u32,
+    started: String,
+    name: String,
+}
+
+impl Process {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // A zombie is gone but for whoever has to reap it.
+        let dead = matches!(*fields.first()?, "Z" | "X");
+        let name = head.split_once('(')?.1.to_owned();
+        let it = Self {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            started: (*fields.get(19)?).to_owned(),
+            name,
+        };
+        (!dead).then_some(it)
+    }
+
+    fn lives(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// Everything below a process, itself left out.
+fn descendants(top: u32) -> Vec<Process> {
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all: Vec<Process> = pids
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .filter_map(Process::read)
+        .collect();
+    let mut tree: Vec<u32> = vec![top];
+    let mut at = 0;
+    while let Some(&parent) = tree.get(at) {
+        tree.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
+        at += 1;
+    }
+    all.into_iter()
+        .filter(|p| p.pid != top && tree.contains(&p.pid))
+        .collect()
+}
+
+#[test]
+fn nothing_is_left_after_sigkill_at_any_stage() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    let matrix = bench.write("matrix.yaml", MATRIX);
+    let root = project().to_str().expect("a plain path");
+    let args = ["run", &matrix, "--root", root, "--json", "--filter", DEFECT];
+    let state = ("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string());
+    // A cache of its own: source, configuration and the first compilers.
+    let cold = [
+        state.clone(),
+        ("PATCHPROOF_CACHE_DIR", bench.path("cache").into_os_string()),
+    ];
+    kill_at("kernel_started", &args, &cold);
+    kill_at("kernel_step", &args, &cold);
+    // The shared cache: boot, and pressure.
+    for stage in ["cell_started", "cell_booted", "cell_progress"] {
+        kill_at(stage, &args, std::slice::from_ref(&state));
+    }
+    // The next one starts clean.
+    let ran = on_shared_cache(&bench, &["run", &matrix, "--filter", DEFECT]);
+    assert_eq!(ran.exit, 0, "{:#}", ran.summary());
+    assert_eq!(leftovers(Path::new("/tmp")), 0, "no socket folder is left");
+}
+
+/// Socket folders of machines that are gone.
+fn leftovers(tmp: &Path) -> usize {
+    let dir = tmp.join(format!("patchproof-{}", nix::unistd::geteuid()));
+    std::fs::read_dir(dir).map_or(0, |entries| {
+        entries.flatten().filter(|e| e.path().is_dir()).count()
+    })
+}
