@@ -22,7 +22,7 @@ fn the_demo_that_ships_is_right() {
     assert_eq!(spec.kernels.keys().collect::<Vec<_>>(), ["fixed", "defect"]);
     assert_eq!(spec.kernels["defect"].kconfigs.len(), 3);
     assert_eq!(spec.kernels["defect"].series.len(), 2);
-    assert_eq!(spec.machines["small"].swap, Some(3 << 20));
+    assert_eq!(spec.machines["small"].swap, Some(8 << 20));
     assert_eq!(spec.cases["pressure"].budget, Duration::from_secs(30));
 }
 
@@ -593,7 +593,7 @@ fn cases() {
     /m/a.yaml:8:73: error: workload `zswap_pressure` has no parameter `colour`
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { colour: red } }
         |                                                                         ^^^^^^
-      help: its parameters are `arena`, `threads`, `zswap_max`, `memory_max`, `free_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `compressor`, `zpool`
+      help: its parameters are `arena`, `threads`, `cpus`, `readers`, `swap_area`, `zswap_max`, `memory_max`, `free_slots`, `short_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `content`, `compressor`, `zpool`
     --
     /m/a.yaml:8:80: error: parameter `arena` needs a unit (B, KiB, MiB, GiB, TiB), as in 300MiB
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 4 } }
