@@ -613,7 +613,7 @@ fn cases() {
     /m/a.yaml:8:82: error: parameter `threads` must be from 1 to 64, not 0
       8 | : zswap_pressure, seed: 1, budget: 30s, params: { threads: 0, shrinker: 1, compressor: lz5, zswap_max: 0, pool_percent:
         |                                                            ^
-      help: `threads`: worker threads; each owns its share of the arena's pages
+      help: `threads`: worker threads, each with its share of the pages; the first of each CPU stores all the time, at idle priority, the others interrupt it
     /m/a.yaml:8:95: error: parameter `shrinker` must be true or false, not 1
       8 | ure, seed: 1, budget: 30s, params: { threads: 0, shrinker: 1, compressor: lz5, zswap_max: 0, pool_percent: 50% } }
         |                                                            ^
@@ -630,7 +630,7 @@ fn cases() {
     /m/a.yaml:8:102: error: parameter `threads` must be a whole number, not `50%`
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { pool_percent: 101%, threads: 50% } }
         |                                                                                                      ^^^
-      help: `threads`: worker threads; each owns its share of the arena's pages
+      help: `threads`: worker threads, each with its share of the pages; the first of each CPU stores all the time, at idle priority, the others interrupt it
     --
     /m/a.yaml:8:63: error: impossible parameters: the arena must have at least one page for each thread
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 64KiB, threads: 64 } }
