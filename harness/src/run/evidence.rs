@@ -232,10 +232,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "private fields leave no other way"
-    )]
     fn a_gap_in_the_frames_counts_before_what_came_after_it() {
         let mut log = FrameLog::default();
         log.end = StreamEnd::Clean;
