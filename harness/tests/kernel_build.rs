@@ -255,14 +255,12 @@ fn a_new_symbol_of_a_racepoint_series_is_configured_and_a_site_that_does_not_fit
     )
     .unwrap();
     let tree = bench.pristine().tree;
-    let first = std::fs::read_to_string(tree.join("mm/Kconfig"))
-        .unwrap()
-        .lines()
-        .next()
-        .unwrap()
-        .to_owned();
+    let kconfig = std::fs::read_to_string(tree.join("mm/Kconfig")).unwrap();
+    let mut lines = kconfig.lines();
+    let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
+    // Context on both sides: a hunk without any below it has to fit at the end of its file.
     let infra = format!(
-        "--- a/mm/Kconfig\n+++ b/mm/Kconfig\n@@ -1 +1,5 @@\n {first}\n+\n+config PP_POINT\n+\tbool \"Points\"\n+\n"
+        "--- a/mm/Kconfig\n+++ b/mm/Kconfig\n@@ -1,2 +1,6 @@\n {first}\n+\n+config PP_POINT\n+\tbool \"Points\"\n+\n {second}\n"
     );
     std::fs::write(folder.join("0001-infra.patch"), infra).unwrap();
     let site = |name: &str, file: &str, text: &str| {
