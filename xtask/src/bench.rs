@@ -5,6 +5,7 @@ mod boot;
 mod incremental;
 mod overhead;
 
+use crate::kernels::kernel_dir;
 use crate::{exit_code, patchproof, setup, target_dir};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -55,31 +56,6 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
         }
     }
     Ok(code)
-}
-
-/// What `patchproof build` says of the kernel `name`: its folder.
-fn kernel_dir(patchproof: &Path, name: &str) -> Result<PathBuf> {
-    let out = duct::cmd!(
-        patchproof,
-        "build",
-        "workflows/demo.yaml",
-        "--filter",
-        format!("{name}.*"),
-        "--json"
-    )
-    .read()?;
-    let line = out
-        .lines()
-        .find(|l| l.contains(r#""event":"kernel_ready""#))
-        .context("no kernel was made")?;
-    Ok(PathBuf::from(
-        field(line, "dir").context("the event names no folder")?,
-    ))
-}
-
-/// A string member of a JSON object on one line.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_once(&format!(r#""{name}":""#))?.1.split('"').next()
 }
 
 /// A number member of a JSON object on one line.

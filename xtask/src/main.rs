@@ -3,6 +3,7 @@
 //! Each one sets up what it needs by itself (see [`setup`]).
 
 mod bench;
+mod kernels;
 mod setup;
 mod soak;
 mod test;

@@ -1,7 +1,9 @@
 //! The tests: `cargo xtask test` is the CI tier, `cargo xtask lint` what must be clean beside it.
 
-use crate::{exit_code, setup};
+use crate::kernels::kernel_dir;
+use crate::{exit_code, setup, target_dir};
 use anyhow::Result;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the CI tier. `quick` leaves out what builds a kernel or boots a VM.
@@ -15,14 +17,26 @@ pub fn run(quick: bool) -> Result<ExitCode> {
     // The guest's own tests need its feature; the rest must not see it.
     let guest = cargo(
         &["test", "--locked", "-p", "guest-tests", "--features", "agent"],
-        false,
+        None,
     )?;
-    let rest = cargo(&["test", "--locked", "--workspace"], !quick)?;
+    let kernel = if quick { None } else { Some(kernel()?) };
+    let rest = cargo(
+        &["test", "--locked", "--workspace", "--no-fail-fast"],
+        kernel.as_deref(),
+    )?;
     Ok(if guest.success() && rest.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     })
+}
+
+/// The kernel that tests boot: the demo's, so that both share one build.
+fn kernel() -> Result<PathBuf> {
+    let built = cargo(&["build", "--quiet", "--locked", "-p", "harness"], None)?;
+    anyhow::ensure!(built.success(), "patchproof does not build");
+    eprintln!("building the demo's kernel, unless it is there (one full build, some minutes)");
+    Ok(kernel_dir(&target_dir()?.join("debug/patchproof"), "fixed")?.join("bzImage"))
 }
 
 /// Formatting and lints, warnings as errors.
@@ -55,7 +69,7 @@ pub fn lint() -> Result<ExitCode> {
         ],
     ];
     for step in steps {
-        let status = cargo(step, false)?;
+        let status = cargo(step, None)?;
         if !status.success() {
             return Ok(exit_code(status));
         }
@@ -63,11 +77,14 @@ pub fn lint() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo(args: &[&str], vm: bool) -> Result<std::process::ExitStatus> {
+/// Runs cargo; a kernel to boot asks for the tests that build kernels and boot VMs.
+fn cargo(args: &[&str], kernel: Option<&Path>) -> Result<std::process::ExitStatus> {
     eprintln!("$ cargo {}", args.join(" "));
     let mut cmd = duct::cmd(env!("CARGO"), args);
-    if vm {
-        cmd = cmd.env("PATCHPROOF_VM_TESTS", "1");
+    if let Some(kernel) = kernel {
+        cmd = cmd
+            .env("PATCHPROOF_VM_TESTS", "1")
+            .env("PATCHPROOF_TEST_KERNEL", kernel);
     }
     Ok(cmd.unchecked().run()?.status)
 }

@@ -1,6 +1,7 @@
 //! A cached kernel to the guest's first frame, beside the same boot by hand.
 
-use super::{ROUNDS, kernel_dir, median, tempdir};
+use super::{ROUNDS, median, tempdir};
+use crate::kernels::kernel_dir;
 use crate::target_dir;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read};

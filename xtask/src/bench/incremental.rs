@@ -1,6 +1,7 @@
 //! One changed mm/*.c in an already built kernel, beside an incremental make by hand.
 
-use super::{kernel_dir, median, number, tempdir};
+use super::{median, number, tempdir};
+use crate::kernels::kernel_dir;
 use crate::root;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! What a cache hit costs, and the orchestrator itself while a VM runs.
 
-use super::{ROUNDS, kernel_dir, median};
+use super::{ROUNDS, median};
+use crate::kernels::kernel_dir;
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
