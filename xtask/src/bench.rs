@@ -5,9 +5,8 @@ mod boot;
 mod incremental;
 mod overhead;
 
-use crate::kernels::kernel_dir;
 use crate::{exit_code, patchproof, setup, target_dir};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
