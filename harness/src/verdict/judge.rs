@@ -227,10 +227,13 @@ fn infra(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<String> {
     if evidence.console.is_none() {
         return Some("the console could not be read".to_owned());
     }
-    // The guest writes each frame's number into its log: a console without them is not this guest's,
-    // was lost, or shows nothing of this level.
-    if told.marks.is_empty() {
-        return Some("the console shows none of the guest's frame numbers: it is not a witness".to_owned());
+    // The guest writes each frame's number into its log: a console without the last one is not this
+    // guest's, shows nothing of this level, or ended before the guest did.
+    let last = evidence.frames.last().map(|frame| frame.seq);
+    if !last.is_some_and(|seq| told.marks.contains_key(&seq)) {
+        return Some(
+            "the console does not show the number of the guest's last frame: it is not a witness".to_owned(),
+        );
     }
     None
 }
