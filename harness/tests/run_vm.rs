@@ -27,7 +27,7 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
 const MATRIX: &str = "
 version: 1
 kernels:
-  fixed: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, racepoints], series: [racepoints] }
+  fixed: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, virtme, racepoints], series: [racepoints] }
   defect: { like: fixed, series: [racepoints, zswap-writeback-race] }
 machines:
   small: { backend: qemu, accel: tcg, cpus: 2, memory: 300MiB, swap: 16MiB }
@@ -100,8 +100,8 @@ fn a_kernel_that_lacks_what_a_cell_asks_for_skips_and_proves_nothing() {
     let Some(_alone) = alone() else { return };
     let bench = Bench::new();
     let bare = MATRIX.replace(
-        "kconfigs: [base, mm, racepoints], series: [racepoints]",
-        "kconfigs: [base, mm]",
+        "kconfigs: [base, mm, virtme, racepoints], series: [racepoints]",
+        "kconfigs: [base, mm, virtme]",
     );
     let matrix = bench.write("matrix.yaml", &bare);
     let ran = on_shared_cache(&bench, &["run", &matrix, "--filter", FIXED]);
