@@ -5,6 +5,7 @@
 //! nothing to do, under KVM and with a deadline; only a guest that says hello and done, and then
 //! powers off, makes it KVM. The verdict is remembered for this boot of the host, this kernel and this QEMU.
 
+use super::backend::Backend;
 use super::boot::boot;
 use super::frames::FrameLog;
 use super::{Deadlines, MachineConfig, MachineEnd, MachineRun, initramfs};
@@ -129,6 +130,7 @@ async fn trial(probe: &Probe) -> Result<AccelChoice, String> {
     let within = probe.within.unwrap_or(TRIAL_WITHIN);
     let config = MachineConfig {
         qemu: probe.qemu.clone(),
+        backend: Backend::Qemu,
         accel: Accel::Kvm,
         kernel: probe.kernel.clone(),
         base: Arc::clone(&probe.base),
@@ -157,14 +159,27 @@ async fn trial(probe: &Probe) -> Result<AccelChoice, String> {
 
 /// What a trial boot says.
 fn judge(run: &MachineRun) -> Result<AccelChoice, String> {
-    let why = match &run.end {
-        MachineEnd::PoweredOff if spoke(&run.frames) => {
+    match failure(run) {
+        None => {
             let seconds = run.boot_s.unwrap_or_default();
-            return Ok(AccelChoice::new(
+            Ok(AccelChoice::new(
                 Accel::Kvm,
                 format!("a trial boot reached the agent in {seconds:.1} s"),
-            ));
+            ))
         }
+        Some(Ok(why)) => Ok(AccelChoice::new(
+            Accel::Tcg,
+            format!("/dev/kvm opens, but a trial boot under KVM failed: {why}"),
+        )),
+        Some(Err(why)) => Err(format!("the trial boot under KVM {why}")),
+    }
+}
+
+/// Why a machine with nothing to do did not come to its end; an `Err` where that says nothing that is
+/// worth remembering. `None` where it did, with all its frames.
+pub(super) fn failure(run: &MachineRun) -> Option<Result<String, String>> {
+    let why = match &run.end {
+        MachineEnd::PoweredOff if spoke(&run.frames) => return None,
         MachineEnd::PoweredOff => "the guest powered off without its frames".to_owned(),
         MachineEnd::Panicked => "the guest's kernel panicked".to_owned(),
         MachineEnd::Reset => "the guest reset itself".to_owned(),
@@ -177,15 +192,12 @@ fn judge(run: &MachineRun) -> Result<AccelChoice, String> {
             )
         }
         MachineEnd::Deadline { awaited } => format!("waited in vain for {}", awaited.words()),
-        MachineEnd::Cancelled => return Err("the trial boot under KVM was cancelled".to_owned()),
+        MachineEnd::Cancelled => return Some(Err("was cancelled".to_owned())),
         MachineEnd::NotStarted(e) | MachineEnd::HostFailed(e) => {
-            return Err(format!("the trial boot under KVM could not be made: {e}"));
+            return Some(Err(format!("could not be made: {e}")));
         }
     };
-    Ok(AccelChoice::new(
-        Accel::Tcg,
-        format!("/dev/kvm opens, but a trial boot under KVM failed: {why}"),
-    ))
+    Some(Ok(why))
 }
 
 fn spoke(frames: &FrameLog) -> bool {

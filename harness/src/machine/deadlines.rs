@@ -4,12 +4,16 @@
 //! lockups 20 s) speak before `silence` runs out, so that a hang has a name before it is ended.
 
 use super::accel::Accel;
+use super::backend::Backend;
 use guest_tests::protocol::{Body, CaseRequest, Frame};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// How much longer everything may take under software emulation. Nothing else scales a deadline.
 const EMULATION_FACTOR: u32 = 2;
+
+/// How much longer the way to the agent may take over a distribution's user land.
+const USERLAND_FACTOR: u32 = 3;
 
 /// How long a machine may take, each part by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,18 @@ impl Deadlines {
         match accel {
             Accel::Kvm => base,
             Accel::Tcg => base.times(EMULATION_FACTOR),
+        }
+    }
+
+    /// What is fair on a backend: one boots a user land of a whole distribution before the agent starts.
+    #[must_use]
+    pub fn of(self, backend: &Backend) -> Self {
+        match backend {
+            Backend::Qemu => self,
+            Backend::Virtme(_) => Self {
+                first_frame: self.first_frame * USERLAND_FACTOR,
+                ..self
+            },
         }
     }
 
