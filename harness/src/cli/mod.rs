@@ -5,6 +5,7 @@ mod cache;
 mod console;
 mod list;
 mod run;
+mod shell;
 mod show;
 
 use args::{Args, Command};
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Run(what) => run::run(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
+        Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

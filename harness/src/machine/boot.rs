@@ -15,7 +15,7 @@ use super::runtime_dir::RuntimeDir;
 use super::ssh::{Patience, SshError};
 use super::usage::Usage;
 use super::visit::{self, Caller, Visit};
-use super::{Backend, MachineConfig, MachineEvent, MachineRun, boot_args, virtme};
+use super::{Backend, Deadlines, MachineConfig, MachineEvent, MachineRun, boot_args, virtme};
 use crate::host::{Cmd, Finished, Job, Killer, ProcessError};
 use std::fs::{self, File};
 use std::future::pending;
@@ -110,12 +110,14 @@ async fn start(config: &MachineConfig, files: &Files, visit: Option<Visit>) -> R
             let ready = virtme::prepare(virtme, config, &disks, scratch.path(), &runtime_dir, &channels)?;
             let log = config.evidence.join("agent.log");
             let visit = visit.unwrap_or_else(|| visit::suite(virtme.agent, &config.request, log));
+            // A visit may last, each of its steps may not.
+            let fair = Deadlines::on(config.accel).of(&config.backend);
             let caller = channels.take_ssh().map(|listener| Caller {
                 listener,
                 keys: ready.keys,
                 patience: Patience {
-                    first_byte: config.deadlines.first_frame,
-                    step: config.deadlines.silence,
+                    first_byte: config.deadlines.first_frame.min(fair.first_frame),
+                    step: config.deadlines.silence.min(fair.silence),
                 },
                 visit,
             });

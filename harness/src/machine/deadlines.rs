@@ -15,6 +15,9 @@ const EMULATION_FACTOR: u32 = 2;
 /// How much longer the way to the agent may take over a distribution's user land.
 const USERLAND_FACTOR: u32 = 3;
 
+/// How long a visit may last at most: longer than anybody stays.
+const VISIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// How long a machine may take, each part by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
@@ -53,6 +56,19 @@ impl Deadlines {
                 first_frame: self.first_frame * USERLAND_FACTOR,
                 ..self
             },
+        }
+    }
+
+    /// What is fair where somebody logs in by hand: nothing is waited for, not even the boot, which the
+    /// visitor's own patience ends.
+    #[must_use]
+    pub fn for_a_visit(self) -> Self {
+        Self {
+            silence: VISIT_MAX,
+            case_end: VISIT_MAX,
+            // The suite, which sends the first frame, is not started.
+            first_frame: VISIT_MAX,
+            ..self
         }
     }
 

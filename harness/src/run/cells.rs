@@ -6,7 +6,7 @@ use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
 use crate::machine::{
-    self, Accel, AccelChoice, AccelPref, BackendChoice, BackendPref, Deadlines, Disk, MachineConfig, MachineEnd, MachineEvent,
+    self, Accel, AccelChoice, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd, MachineEvent,
     MachineRun, agent, initramfs,
 };
 use crate::plan::Cell;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-use super::evidence;
+use super::{evidence, shell};
 
 /// Times a cell is tried when the host or the harness broke. A finding is never tried away.
 const ATTEMPTS_MAX: u32 = 2;
@@ -171,11 +171,7 @@ impl Run<'_> {
     }
 
     async fn accel(&self) -> AccelChoice {
-        let pref = match self.cell.machine.spec.accel {
-            spec::Accel::Auto => AccelPref::Auto,
-            spec::Accel::Kvm => AccelPref::Kvm,
-            spec::Accel::Tcg => AccelPref::Tcg,
-        };
+        let pref = shell::accel_pref(self.cell.machine.spec.accel);
         let probe = machine::accel::Probe {
             qemu: self.context.qemu.clone(),
             kernel: self.kernel.dir.join("bzImage"),
@@ -247,14 +243,7 @@ impl Run<'_> {
             request,
             cpus: spec.cpus,
             memory_mib: spec.memory >> 20,
-            disks: spec
-                .swap
-                .map(|size| Disk {
-                    serial: "swap0".to_owned(),
-                    size,
-                })
-                .into_iter()
-                .collect(),
+            disks: shell::disks(spec),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),
             scratch: self.context.scratch.path().to_owned(),
