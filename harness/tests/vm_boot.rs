@@ -3,8 +3,8 @@
 
 use guest_tests::protocol::{Request, VERSION};
 use harness::machine::{
-    Accel, AccelPref, Backend, Deadlines, Disk, MachineConfig, MachineEnd, MachineRun, QEMU, accel, agent, boot,
-    initramfs,
+    Accel, AccelPref, Backend, Deadlines, Disk, MachineConfig, MachineEnd, MachineRun, QEMU, accel, agent,
+    boot, initramfs,
 };
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -106,7 +106,13 @@ impl Task {
         let command = match what.command.as_slice() {
             [] => None,
             [line] => Some(line.clone()),
-            words => Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+            words => Some(
+                words
+                    .iter()
+                    .map(|word| quoted(word))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
         };
         let at_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         let (mut terminal, mut resize) = (None, None);
@@ -135,9 +141,7 @@ impl Task {
             put(&session, from, to)?;
         }
         let ended = match (&self.terminal, &self.command) {
-            (Some(terminal), command) => {
-                session.interactive(terminal, command.as_deref(), &mut io::stdout())
-            }
+            (Some(terminal), command) => session.interactive(terminal, command.as_deref(), &mut io::stdout()),
             (None, command) => session.run(
                 command.as_deref().unwrap_or("exec /bin/sh"),
                 Streams {
@@ -177,7 +181,9 @@ fn copied(text: &str) -> (PathBuf, PathBuf) {
     match text.rsplit_once(':') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() => (from.into(), to.into()),
         Some(_) | None => {
-            let name = Path::new(text).file_name().map_or_else(|| text.into(), PathBuf::from);
+            let name = Path::new(text)
+                .file_name()
+                .map_or_else(|| text.into(), PathBuf::from);
             (text.into(), name)
         }
     }

@@ -36,12 +36,9 @@ pub fn state() -> Result<PathBuf, DirsError> {
 /// # Errors
 /// Where none of the variables says.
 pub fn data() -> Result<PathBuf, DirsError> {
-    place(
-        "PATCHPROOF_DATA_DIR",
-        "XDG_DATA_HOME",
-        ".local/share",
-        &|name| std::env::var_os(name),
-    )
+    place("PATCHPROOF_DATA_DIR", "XDG_DATA_HOME", ".local/share", &|name| {
+        std::env::var_os(name)
+    })
 }
 
 /// A folder for sockets, ours alone; its path is short, as a socket's has to be (107 bytes).

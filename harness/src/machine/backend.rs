@@ -208,7 +208,11 @@ fn verdict_path(wanted: &Wanted, virtme: &Virtme) -> Option<PathBuf> {
     ] {
         key.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
-    Some(wanted.verdicts.join(format!("virtme-{}.json", key.finalize().to_hex())))
+    Some(
+        wanted
+            .verdicts
+            .join(format!("virtme-{}.json", key.finalize().to_hex())),
+    )
 }
 
 fn recall(path: &std::path::Path) -> Option<Trial> {

@@ -108,7 +108,10 @@ pub fn command_line(more: &[String]) -> Result<String, (String, BootArgError)> {
 
 /// The arguments one by one: what every guest gets, then what is added (unchecked).
 pub fn words(more: &[String]) -> impl Iterator<Item = String> + '_ {
-    ALWAYS.iter().map(|&arg| arg.to_owned()).chain(more.iter().cloned())
+    ALWAYS
+        .iter()
+        .map(|&arg| arg.to_owned())
+        .chain(more.iter().cloned())
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use super::bounded::BoundedFile;
 use super::channels::{Report, accept};
 use super::ssh::{Door, Ended, Keys, Patience, SshError, Streams};
 use guest_tests::protocol::Request;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +39,7 @@ impl Caller {
             return;
         };
         let Ok(stream) = stream.into_std() else { return };
+        let Ok(wire) = stream.try_clone() else { return };
         let door = Door {
             stream,
             keys: self.keys,
@@ -49,9 +53,18 @@ impl Caller {
                 source: e.into(),
             })
         });
+        // Of a machine that has ended everything fails; the machine tells how it ended.
+        let made = if has_ended(&wire) { Ok(()) } else { made };
         // Nobody listens any more only when the machine is being abandoned.
         let _ = reports.send(Report::Visited(made)).await;
     }
+}
+
+/// Whether the other end of a connection is closed, as it is when QEMU has ended.
+fn has_ended(wire: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(wire.as_fd(), PollFlags::empty())];
+    let hung_up = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| r.contains(PollFlags::POLLHUP));
+    poll(&mut fds, PollTimeout::ZERO).is_ok() && hung_up(&fds[0])
 }
 
 /// Starts the suite: the agent and its request go in, what the agent prints comes out to `log`.
@@ -94,7 +107,10 @@ struct Log(std::sync::Arc<std::sync::Mutex<(BoundedFile, Vec<u8>)>>);
 impl Log {
     fn create(path: &Path) -> io::Result<Self> {
         let file = BoundedFile::create(path)?;
-        Ok(Self(std::sync::Arc::new(std::sync::Mutex::new((file, Vec::new())))))
+        Ok(Self(std::sync::Arc::new(std::sync::Mutex::new((
+            file,
+            Vec::new(),
+        )))))
     }
 
     fn last_words(&self) -> String {

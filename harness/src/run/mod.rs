@@ -13,5 +13,5 @@ mod kernels;
 mod shell;
 
 pub use dispatch::{Config, RunError, Until, run};
-pub use shell::{Boots, Guest, ShellError, shell};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use shell::{Boots, Guest, ShellError, shell};

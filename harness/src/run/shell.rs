@@ -94,7 +94,10 @@ pub async fn shell(
     let kernel_config = made
         .as_ref()
         .and_then(|built| std::fs::read_to_string(built.dir.join("config")).ok());
-    let lacks = kernel_config.as_deref().map(virtme::kernel_lacks).unwrap_or_default();
+    let lacks = kernel_config
+        .as_deref()
+        .map(virtme::kernel_lacks)
+        .unwrap_or_default();
     if !lacks.is_empty() {
         return Err(ShellError::Lacks(lacks));
     }

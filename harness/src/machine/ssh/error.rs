@@ -44,6 +44,14 @@ pub enum SshError {
         /// Why.
         source: io::Error,
     },
+    /// The connection broke in the midst of something.
+    #[error("{doing} failed: the connection broke")]
+    Wire {
+        /// What was being done.
+        doing: &'static str,
+        /// In libssh2's words.
+        source: io::Error,
+    },
     /// A file could not be copied.
     #[error("copying {path} failed", path = .path.display())]
     File {
@@ -85,7 +93,7 @@ impl SshError {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         match self {
-            Self::Mute { .. } | Self::Late { .. } => true,
+            Self::Mute { .. } | Self::Late { .. } | Self::Wire { .. } => true,
             Self::Step { source, .. } | Self::Login(source) => match source.code() {
                 ssh2::ErrorCode::Session(code) => GONE.contains(&code),
                 ssh2::ErrorCode::SFTP(_) => false,

@@ -208,7 +208,10 @@ impl Input {
                     Ok(count > 0)
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(e) => Err(SshError::io("sending the input", e)),
+                Err(source) => Err(SshError::Wire {
+                    doing: "sending the input",
+                    source,
+                }),
             };
         }
         if self.ended && !self.told {
@@ -242,7 +245,12 @@ fn drain(from: &mut ssh2::Stream, to: &mut dyn Write) -> Result<bool, SshError> 
                     .map_err(|e| SshError::io("writing the command's output", e))?;
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(any),
-            Err(e) => return Err(SshError::io("reading the command's output", e)),
+            Err(source) => {
+                return Err(SshError::Wire {
+                    doing: "reading the command's output",
+                    source,
+                });
+            }
         }
     }
 }

@@ -63,8 +63,8 @@ impl Session {
             None => channel.shell(),
         }
         .map_err(|e| SshError::step("starting a shell", e))?;
-        let raw = Raw::enter(terminal.input.as_fd())
-            .map_err(|e| SshError::io("setting the terminal up", e))?;
+        let raw =
+            Raw::enter(terminal.input.as_fd()).map_err(|e| SshError::io("setting the terminal up", e))?;
         let mut resize = |channel: &mut ssh2::Channel| resize(channel, terminal);
         let ended = self.converse(
             channel,

@@ -93,7 +93,11 @@ fn qemu_opts(line: &Line<'_>) -> Result<String, VirtmeError> {
     // The console that vng made goes where every console of ours goes, instead of being mixed with
     // what vng and QEMU themselves say on standard error.
     let console = format!("chardev.console.path={}", path("the console", line.console)?);
-    for set in ["chardev.console.backend=socket", "chardev.console.server=off", &console] {
+    for set in [
+        "chardev.console.backend=socket",
+        "chardev.console.server=off",
+        &console,
+    ] {
         words.extend(["-set".to_owned(), set.to_owned()]);
     }
     words.extend(qemu::HALTED.map(str::to_owned));
@@ -205,7 +209,10 @@ mod tests {
             accel: Accel::Kvm,
             ..line(&[], &[])
         });
-        assert!(kvm.contains("--disable-kvm") && kvm.contains("-accel kvm"), "{kvm}");
+        assert!(
+            kvm.contains("--disable-kvm") && kvm.contains("-accel kvm"),
+            "{kvm}"
+        );
         assert!(!shown(&line(&[], &[])).contains("-accel kvm"));
     }
 
@@ -213,9 +220,22 @@ mod tests {
     fn nothing_of_vng_that_shares_a_port_or_writes_to_the_host_is_used() {
         let all = shown(&line(&[], &[]));
         for never in [
-            "--rw", "--rwdir", "--ssh", "--console", "--pin", "--debug", "--net", "--gdb", "--build", "--disk",
+            "--rw",
+            "--rwdir",
+            "--ssh",
+            "--console",
+            "--pin",
+            "--debug",
+            "--net",
+            "--gdb",
+            "--build",
+            "--disk",
         ] {
-            assert!(!all.lines().any(|l| l == never || l.starts_with(&format!("{never}="))), "{never}");
+            assert!(
+                !all.lines()
+                    .any(|l| l == never || l.starts_with(&format!("{never}="))),
+                "{never}"
+            );
         }
     }
 
@@ -233,7 +253,20 @@ mod tests {
             let good = bad.is_ascii_alphanumeric() || b"_-./+".contains(&bad);
             assert_eq!(argv(&by_path).is_ok(), good, "{text:?}");
         }
-        for bad in ["512M; touch X", "$(id)", "`id`", "--rw", "a b", "", "a\nb", "é", "a'b", "a\\b", "a*", "~root"] {
+        for bad in [
+            "512M; touch X",
+            "$(id)",
+            "`id`",
+            "--rw",
+            "a b",
+            "",
+            "a\nb",
+            "é",
+            "a'b",
+            "a\\b",
+            "a*",
+            "~root",
+        ] {
             let args = [bad.to_owned()];
             let refused = argv(&line(&args, &[])).expect_err(bad);
             assert!(matches!(refused, VirtmeError::Value { .. }), "{refused}");

@@ -75,7 +75,11 @@ pub fn kernel_lacks(config: &str) -> Vec<&'static str> {
             .lines()
             .any(|line| line.strip_prefix(option).is_some_and(|rest| rest == "=y"))
     };
-    KERNEL_NEEDS.iter().copied().filter(|option| !has(option)).collect()
+    KERNEL_NEEDS
+        .iter()
+        .copied()
+        .filter(|option| !has(option))
+        .collect()
 }
 
 #[cfg(test)]
@@ -88,7 +92,10 @@ mod tests {
         assert!(kernel_lacks(&all).is_empty());
         let module = all.replace("CONFIG_9P_FS=y", "CONFIG_9P_FS=m");
         assert_eq!(kernel_lacks(&module), ["CONFIG_9P_FS"]);
-        let unset = all.replace("CONFIG_9P_FS=y", "# CONFIG_9P_FS is not set\nCONFIG_9P_FS_POSIX_ACL=y");
+        let unset = all.replace(
+            "CONFIG_9P_FS=y",
+            "# CONFIG_9P_FS is not set\nCONFIG_9P_FS_POSIX_ACL=y",
+        );
         assert_eq!(kernel_lacks(&unset), ["CONFIG_9P_FS"]);
         assert_eq!(kernel_lacks("").len(), KERNEL_NEEDS.len());
     }

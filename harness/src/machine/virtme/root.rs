@@ -22,8 +22,27 @@ const TOOL_WITHIN: Duration = Duration::from_secs(20);
 
 /// Folders that are there; those that a boot mounts on are empty.
 const FOLDERS: &[&str] = &[
-    "dev", "etc", "etc/lvm", "etc/ssh", "home", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp",
-    "usr/bin", "usr/lib", "usr/lib64", "usr/share", "var/cache", "var/lib", "var/log", "var/tmp",
+    "dev",
+    "etc",
+    "etc/lvm",
+    "etc/ssh",
+    "home",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "usr/bin",
+    "usr/lib",
+    "usr/lib64",
+    "usr/share",
+    "var/cache",
+    "var/lib",
+    "var/log",
+    "var/tmp",
 ];
 /// Links: one folder for all programs, one for all libraries.
 const LINKS: &[(&str, &str)] = &[
@@ -44,7 +63,10 @@ const FILES: &[(&str, &str)] = &[
     ("etc/fstab", ""),
     ("etc/sudoers", ""),
     ("etc/hosts", "127.0.0.1 localhost\n"),
-    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"),
+    (
+        "etc/nsswitch.conf",
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
+    ),
     ("etc/profile", "PS1='\\u@\\h:\\w\\$ '\nexport PATH=/usr/bin\n"),
 ];
 /// Present on some hosts only: an SSH server in several parts, descriptions of common terminals.
@@ -117,8 +139,7 @@ impl Prepared {
             } else if kind.is_symlink() {
                 fs::read_link(entry.path()).and_then(|link| symlink(link, &target))
             } else {
-                fs::hard_link(entry.path(), &target)
-                    .or_else(|_| fs::copy(entry.path(), &target).map(drop))
+                fs::hard_link(entry.path(), &target).or_else(|_| fs::copy(entry.path(), &target).map(drop))
             };
             made.map_err(|e| failed(format!("copying to {}", target.display()), e))?;
         }
@@ -165,10 +186,18 @@ fn run(cmd: Cmd, must: bool) -> Result<String, VirtmeError> {
     let done = cmd
         .deadline(TOOL_WITHIN, "a tool of the host")
         .run()
-        .map_err(|e| failed("running a tool of the host".to_owned(), io::Error::other(e.to_string())))?;
+        .map_err(|e| {
+            failed(
+                "running a tool of the host".to_owned(),
+                io::Error::other(e.to_string()),
+            )
+        })?;
     if must && !done.success() {
         let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        return Err(failed("running a tool of the host".to_owned(), io::Error::other(said)));
+        return Err(failed(
+            "running a tool of the host".to_owned(),
+            io::Error::other(said),
+        ));
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -204,7 +233,9 @@ fn fill(tree: &Path, files: &[PathBuf]) -> Result<(), VirtmeError> {
     symlink("busybox", bin.join("sh")).map_err(at(&bin))?;
     for applet in run(Cmd::new(bin.join("busybox")).arg("--list"), true)?.lines() {
         let path = bin.join(applet);
-        let is_name = Path::new(applet).components().all(|c| matches!(c, Component::Normal(_)));
+        let is_name = Path::new(applet)
+            .components()
+            .all(|c| matches!(c, Component::Normal(_)));
         if is_name && !applet.contains('/') && fs::symlink_metadata(&path).is_err() {
             symlink("busybox", &path).map_err(at(&path))?;
         }
@@ -234,7 +265,10 @@ mod tests {
                 "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f)",
                 Some("/lib/x86_64-linux-gnu/libc.so.6"),
             ),
-            ("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)", Some("/lib64/ld-linux-x86-64.so.2")),
+            (
+                "\t/lib64/ld-linux-x86-64.so.2 (0x00007f)",
+                Some("/lib64/ld-linux-x86-64.so.2"),
+            ),
             ("\tlibgone.so => not found", None),
             ("\tnot a dynamic executable", None),
         ] {
