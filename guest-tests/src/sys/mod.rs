@@ -12,13 +12,17 @@ pub mod arena;
 pub mod board;
 pub mod cgroup;
 pub mod file;
+pub mod forked;
 pub mod knob;
 pub mod machine;
+pub mod memfile;
 pub mod pagemap;
+pub mod peek;
 pub mod proc;
 pub mod process;
 pub mod racepoint;
 pub mod swap;
+pub mod thp;
 pub mod vmstat;
 pub mod zswap;
 

@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 
 pub mod evidence;
+pub mod khugepaged_collapse;
 pub mod stop;
 pub mod swapoff;
 pub mod zswap_pressure;
@@ -76,6 +77,7 @@ pub enum CaseError {
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
     }
 }
 
