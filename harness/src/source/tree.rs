@@ -188,7 +188,9 @@ fn unpack(
             .unwrap_or_default()
             .to_owned();
         // tar says the one or the other, by where it ran out.
-        let is_full = ["Wrote only", "No space left on device"].iter().any(|s| said.contains(s));
+        let is_full = ["Wrote only", "No space left on device"]
+            .iter()
+            .any(|s| said.contains(s));
         return Err(if is_full {
             SourceError::DiskFull { what: tarball }
         } else {
