@@ -11,7 +11,8 @@ params! {
     KhugepagedCollapse {
         anon: count = 2, 0, 64, &[], "regions of private anonymous memory";
         shared: count = 2, 1, 64, &[], "regions of shared memory (a memfd each), mapped shared twice and private once";
-        files: count = 0, 0, 16, &[], "regions of files on the data disk (ext4), mapped read-only; needs a machine with a data disk";
+        files: count = 1, 0, 16, &[], "regions of files on the data disk (ext4), mapped read-only; needs a machine with a data disk";
+        file_writes: bool = false, 0, 0, &[], "files are written, punched and truncated while huge pages may be made of them; off: they are written once, before. Kernels that wait for a file's invalidate_lock while they hold its pages' locks (6.12.117 does in collapse_file()) hang at it";
         owners: count = 2, 1, 16, &[], "threads that own the regions, each its share";
         zap: bool = true, 0, 0, &[], "an antagonist that zaps 1 to 64 pages of a shared mapping (MADV_DONTNEED) and touches some again";
         retract: bool = true, 0, 0, &[], "an antagonist that maps a region page by page (NOHUGEPAGE, DONTNEED, touch) and then collapses it, so that its page table is retracted";
@@ -30,6 +31,7 @@ params! {
         w_refault: count = 4, 0, 100, &[], "weight: the region is mapped page by page (NOHUGEPAGE) from now on, or huge again";
         w_pageout: count = 4, 0, 100, &[], "weight: MADV_PAGEOUT of 1 to 64 pages";
         w_protect: count = 4, 0, 100, &[], "weight: some pages are made read-only and writable again (mprotect)";
+        w_read: count = 4, 0, 100, &[], "weight: a file is read, from the page cache and from the disk (O_DIRECT)";
         w_fork: count = 1, 0, 100, &[], "weight: a child is forked, which sends back what it sees";
         w_mremap: count = 2, 0, 100, &[], "weight: anonymous memory is moved to another address";
     }
@@ -64,6 +66,7 @@ impl KhugepagedCollapse {
                 "mm/truncate.c",
                 "mm/filemap.c",
                 "mm/mremap.c",
+                "fs/ext4/inode.c",
             ],
         }
     }

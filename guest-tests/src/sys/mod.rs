@@ -11,6 +11,8 @@ use std::io;
 pub mod arena;
 pub mod board;
 pub mod cgroup;
+pub mod diskfile;
+pub mod ext4;
 pub mod file;
 pub mod forked;
 pub mod knob;

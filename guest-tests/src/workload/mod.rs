@@ -86,6 +86,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
 /// # Errors
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
+    khugepaged_collapse::clean_up();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }

@@ -169,9 +169,7 @@ mod tests {
         assert_eq!(space.address(0) % (HUGE_PAGES * PAGE_LEN) as u64, 0);
         let file = MemFile::new("space", 4).unwrap();
         space.map_file(0..4, file.fd(), 0, Sharing::Shared).unwrap();
-        space
-            .map_file(512..516, file.fd(), 0, Sharing::Private)
-            .unwrap();
+        space.map_file(512..516, file.fd(), 0, Sharing::Private).unwrap();
         space.poke(1, 0, 7);
         assert_eq!(space.peek(513, 0), 7);
         space.poke(513, 0, 8);

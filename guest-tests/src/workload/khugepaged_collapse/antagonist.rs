@@ -105,10 +105,14 @@ impl<'a> Antagonist<'a> {
         }
     }
 
-    /// Draws a region, the shared ones alone where asked for.
-    fn region(&mut self, shared: bool) -> &'a Region {
+    /// Draws a region, those with a file alone where asked for.
+    fn region(&mut self, with_file: bool) -> &'a Region {
         let stage = self.pressure.stage;
-        let regions = if shared { stage.shared() } else { &stage.regions };
+        let regions = if with_file {
+            stage.with_file()
+        } else {
+            &stage.regions
+        };
         &regions[below(&mut self.rng, regions.len())]
     }
 

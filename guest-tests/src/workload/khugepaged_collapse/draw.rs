@@ -31,6 +31,8 @@ pub enum Action {
     PageOut,
     /// `mprotect` to read-only and back.
     Protect,
+    /// Reads the file as a file.
+    ReadBack,
     /// Forks a child that looks.
     Fork,
     /// `mremap`.
@@ -59,6 +61,7 @@ impl Weights {
             (p.w_refault, Action::Refault),
             (p.w_pageout, Action::PageOut),
             (p.w_protect, Action::Protect),
+            (p.w_read, Action::ReadBack),
             (p.w_fork, Action::Fork),
             (p.w_mremap, Action::Move),
         ];
@@ -68,9 +71,7 @@ impl Weights {
             sum += weight;
             (sum, action)
         });
-        Self {
-            sums: sums.collect(),
-        }
+        Self { sums: sums.collect() }
     }
 
     /// Draws an action.
@@ -117,7 +118,7 @@ mod tests {
         assert!(!seen.contains_key(&Action::Fork));
         let (store, verify) = (seen[&Action::Store], seen[&Action::Verify]);
         assert!(store.abs_diff(3 * verify) < verify / 2, "{store} and {verify}");
-        assert_eq!(seen.len(), 11);
+        assert_eq!(seen.len(), 12);
     }
 
     #[test]

@@ -18,6 +18,13 @@ use crate::catalogue::KhugepagedCollapse;
 use crate::protocol::Outcome;
 use pressure::Pressure;
 
+/// Unmounts what a case left mounted whose process has died.
+pub fn clean_up() {
+    drop(crate::sys::ext4::Mounted::left_at(std::path::Path::new(
+        stage::FILES_AT,
+    )));
+}
+
 /// Runs the workload: set-up, pressure, teardown with its checks.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use super::draw::{Action, RUN_PAGES_MAX, Weights, below, run_of_pages};
 use super::pressure::Pressure;
 use super::region::Kind;
 use super::view::Holding;
-use crate::model::{Backing, Fault, Mismatch, Op, PageState};
+use crate::model::{Backing, Fault, Mismatch, Name, Op, PageState};
 use crate::sys::arena::{Advice, HUGE_PAGES, PAGE_WORDS};
 use crate::sys::board::Lane;
 use crate::sys::pagemap::{Entry, Pagemap};
@@ -95,7 +95,7 @@ impl<'a> Owner<'a> {
 
     fn act(&mut self, action: Action, at: usize, view: usize, run: Range<usize>) -> Result<(), Stopped> {
         let backing = self.holdings[at].views[view].states[0].backing;
-        match (action, backing) {
+        match (self.allowed(action, at, backing), backing) {
             (Action::Store, _) => {
                 self.verify(at, view, run.clone())?;
                 self.store(at, view, run)
@@ -123,11 +123,24 @@ impl<'a> Owner<'a> {
                 Ok(())
             }
             (Action::Protect, _) => self.protect(at, view, run),
+            (Action::ReadBack, Backing::Shared | Backing::PrivateFile) => self.read_back(at, run),
             (Action::Fork, _) => self.fork(),
             (Action::Verify, _)
             | (Action::Free, Backing::Shared | Backing::PrivateFile)
-            | (Action::Punch | Action::Truncate, Backing::PrivateAnon)
+            | (Action::Punch | Action::Truncate | Action::ReadBack, Backing::PrivateAnon)
             | (Action::Move, Backing::Shared | Backing::PrivateFile) => self.verify(at, view, run),
+        }
+    }
+
+    /// What is done instead of changing a file that is not to be changed.
+    fn allowed(&self, action: Action, at: usize, backing: Backing) -> Action {
+        let is_file = matches!(self.holdings[at].region.kind, Kind::File(_));
+        let changes = matches!(action, Action::Punch | Action::Truncate)
+            || (action == Action::Store && backing == Backing::Shared);
+        if is_file && changes && !self.pressure.params.file_writes {
+            Action::ReadBack
+        } else {
+            action
         }
     }
 
@@ -152,8 +165,41 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Stores the next generation to each page that has a place in its file.
+    /// Stores the next generation to each page; what is mapped read-only is written to its file.
     fn store(&mut self, at: usize, view: usize, run: Range<usize>) -> Result<(), Stopped> {
+        let region = self.holdings[at].region;
+        match &region.kind {
+            Kind::File(file) if self.holdings[at].views[view].states[0].backing == Backing::Shared => {
+                let mut pages = Vec::with_capacity(run.len());
+                for page in run.clone() {
+                    let name = self.holdings[at].views[view].next(page);
+                    let stamp = self.pressure.origin.stamp(name.page, name.generation);
+                    stamp.write(&mut self.buffer);
+                    pages.push(self.buffer.clone());
+                }
+                file.write(run.start, &pages)?;
+                for page in run {
+                    let name = self.holdings[at].views[view].name(page);
+                    self.wrote(at, view, page, name);
+                }
+                Ok(())
+            }
+            Kind::File(_) | Kind::Shared(_) | Kind::Anonymous => {
+                self.store_mapped(at, view, run);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the model and the counters of one store.
+    fn wrote(&mut self, at: usize, view: usize, page: usize, name: Name) {
+        self.holdings[at].stored(view, page, name);
+        self.history
+            .note(evidence::Op::Rewrite, name.page, name.generation, None);
+        self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn store_mapped(&mut self, at: usize, view: usize, run: Range<usize>) {
         for page in run {
             let place = self.places(at, view, &(page..page + 1)).start;
             let name = self.holdings[at].views[view].next(page);
@@ -161,18 +207,23 @@ impl<'a> Owner<'a> {
             stamp.write(&mut self.buffer);
             self.lane.note_page(place as u32, name.generation);
             self.pressure.stage.space.write(place, &self.buffer);
-            self.holdings[at].stored(view, page, name);
-            self.history
-                .note(evidence::Op::Rewrite, name.page, name.generation, None);
-            self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
+            self.wrote(at, view, page, name);
+        }
+    }
+
+    /// Reads the file of a region as a file.
+    fn read_back(&mut self, at: usize, run: Range<usize>) -> Result<(), Stopped> {
+        for page in run {
+            for (how, data) in self.holdings[at].region.read_file(page)? {
+                let judged = self.holdings[at].views[0].states[page].read(self.pressure.origin, &data);
+                self.judged(at, 0, page, how, Entry::default(), judged)?;
+            }
         }
         Ok(())
     }
 
     fn punch(&mut self, at: usize, run: Range<usize>) -> Result<(), Stopped> {
-        if let Kind::Shared(file) = &self.holdings[at].region.kind {
-            file.punch(run.clone())?;
-        }
+        self.holdings[at].region.punch(run.clone())?;
         self.holdings[at].apply_to_file(run.clone(), Op::Punch);
         for view in 0..self.holdings[at].views.len() {
             self.note(at, view, run.clone(), evidence::Op::Punch);
@@ -183,17 +234,14 @@ impl<'a> Owner<'a> {
 
     fn truncate(&mut self, at: usize, end: usize) -> Result<(), Stopped> {
         let gone = end..HUGE_PAGES;
-        let resize = |owner: &Self, pages| match &owner.holdings[at].region.kind {
-            Kind::Shared(file) => file.resize(pages),
-            Kind::Anonymous => Ok(()),
-        };
-        resize(self, end)?;
+        let region = self.holdings[at].region;
+        region.resize(end)?;
         self.holdings[at].apply_to_file(gone.clone(), Op::Truncate);
         for view in 0..self.holdings[at].views.len() {
             self.note(at, view, gone.clone(), evidence::Op::Truncate);
             self.verify(at, view, end..HUGE_PAGES.min(end + BEYOND_PAGES))?;
         }
-        resize(self, HUGE_PAGES)?;
+        region.resize(HUGE_PAGES)?;
         self.holdings[at].apply_to_file(gone.clone(), Op::Extend);
         for view in 0..self.holdings[at].views.len() {
             self.verify(at, view, end..HUGE_PAGES.min(end + RUN_PAGES_MAX))?;
@@ -230,7 +278,11 @@ impl<'a> Owner<'a> {
 
     /// From now on pages one by one, or huge ones again.
     fn refault(&mut self, at: usize, view: usize, small: bool) -> Result<(), Stopped> {
-        let advice = if small { Advice::NoHugePage } else { Advice::HugePage };
+        let advice = if small {
+            Advice::NoHugePage
+        } else {
+            Advice::HugePage
+        };
         self.advise(at, view, 0..HUGE_PAGES, advice)?;
         if small && self.holdings[at].views[view].states[0].backing == Backing::Shared {
             // What is shared keeps its content, and comes back by small pages.
@@ -265,8 +317,8 @@ impl<'a> Owner<'a> {
             let (parent, child) = self.holdings[at].views[view].states[page].fork(false);
             self.holdings[at].views[view].states[page] = parent;
             let judged = match copy {
-                Some(data) => child.read(&self.pressure.origin, &data),
-                None => child.fault(&self.pressure.origin, Fault::Sigbus),
+                Some(data) => child.read(self.pressure.origin, &data),
+                None => child.fault(self.pressure.origin, Fault::Sigbus),
             };
             self.judged(at, view, page, "in a forked child", Entry::default(), judged)?;
         }
@@ -289,8 +341,7 @@ impl<'a> Owner<'a> {
             }
             self.lane.note_page(place as u32, name.generation);
             self.pressure.stage.space.read(place, &mut self.buffer);
-            let judged =
-                self.holdings[at].views[view].states[page].read(&self.pressure.origin, &self.buffer);
+            let judged = self.holdings[at].views[view].states[page].read(self.pressure.origin, &self.buffer);
             if let Some(state) = self.judged(at, view, page, "by its owner", entry, judged)? {
                 self.holdings[at].views[view].states[page] = state;
             }
@@ -310,8 +361,8 @@ impl<'a> Owner<'a> {
     ) -> Result<(), Stopped> {
         let state = self.holdings[at].views[view].states[page].apply(Op::Collapse);
         let judged = match self.peek.read(&self.pressure.stage.space, place)? {
-            Some(data) => state.read(&self.pressure.origin, &data),
-            None => state.fault(&self.pressure.origin, Fault::Sigbus),
+            Some(data) => state.read(self.pressure.origin, &data),
+            None => state.fault(self.pressure.origin, Fault::Sigbus),
         };
         self.judged(at, view, page, "past the end of its file", entry, judged)
             .map(drop)
@@ -343,7 +394,8 @@ impl<'a> Owner<'a> {
                 let after = self.pagemap.entry(&self.pressure.stage.space, place).ok();
                 let whose = self.holdings[at].views[view].words();
                 let place = format!("page {page} of {whose} (place {place}), read {how}");
-                self.pressure.found(*mismatch, place, [Some(entry), after], &self.history);
+                self.pressure
+                    .found(*mismatch, place, [Some(entry), after], &self.history);
                 Err(Stopped::Found)
             }
         }

@@ -7,7 +7,7 @@ use super::stage::Stage;
 use super::view::Holding;
 use crate::agent::link::Told;
 use crate::catalogue::{Counter, KhugepagedCollapse};
-use crate::model::{FillPolicy, Mismatch, Origin};
+use crate::model::{Mismatch, Origin};
 use crate::protocol::{Progress, Seen};
 use crate::sys::board::Lane;
 use crate::sys::pagemap::Entry;
@@ -55,7 +55,7 @@ pub struct Pressure<'a> {
     /// The end of the phase.
     pub stop: &'a Stop,
     /// Where stamps come from.
-    pub origin: Origin,
+    pub origin: &'a Origin,
     /// What the threads count.
     pub counts: Counts,
     /// First page of the place that is being retracted at this moment; 0 for none, or for the first one.
@@ -106,17 +106,12 @@ impl<'a> Pressure<'a> {
         stop: &'a Stop,
         params: &'a KhugepagedCollapse,
     ) -> Result<Self, SysError> {
-        let origin = Origin {
-            run: env.job.run,
-            seed: env.job.case.seed,
-            policy: FillPolicy::Mixed,
-        };
         Ok(Self {
             env,
             stage,
             params,
             stop,
-            origin,
+            origin: &stage.origin,
             counts: Counts::default(),
             focus: AtomicUsize::new(0),
             start: Start::now()?,
@@ -149,12 +144,7 @@ impl<'a> Pressure<'a> {
             let holdings = holdings.map_err(|_| CaseError::Broken("an owner panicked".to_owned()))?;
             Ok::<_, CaseError>((totals, holdings.into_iter().flatten().collect()))
         })?;
-        match self
-            .broken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        match self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(e) => Err(e.into()),
             None => Ok((totals, holdings)),
         }

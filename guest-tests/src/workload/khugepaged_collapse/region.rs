@@ -1,7 +1,9 @@
 //! A region: memory the size of one huge page, with the places where it is mapped.
 
-use crate::sys::arena::HUGE_PAGES;
+use crate::sys::arena::{HUGE_PAGES, PAGE_LEN, PageWords};
+use crate::sys::diskfile::{DiskFile, Reading};
 use crate::sys::memfile::MemFile;
+use crate::sys::{Result, forked};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -12,6 +14,9 @@ pub enum Kind {
     Anonymous,
     /// A memfd: mapped shared for its owner, shared again for antagonists, and private.
     Shared(MemFile),
+    /// A file on a disk: mapped read-only for its owner and for antagonists, and private. It is stored to
+    /// by writing.
+    File(DiskFile),
 }
 
 /// A region. Its owner alone changes content; the rest is for everyone.
@@ -32,15 +37,15 @@ pub struct Region {
 impl Region {
     /// Huge pages of address space that a region of anonymous memory takes.
     pub const ANONYMOUS_SLOTS: usize = 2;
-    /// The same for shared memory.
-    pub const SHARED_SLOTS: usize = 3;
+    /// The same for whatever has a file.
+    pub const FILE_SLOTS: usize = 3;
 
     /// Makes a region at a place.
     #[must_use]
     pub fn new(kind: Kind, home: usize) -> Self {
         let slots = match kind {
             Kind::Anonymous => Self::ANONYMOUS_SLOTS,
-            Kind::Shared(_) => Self::SHARED_SLOTS,
+            Kind::Shared(_) | Kind::File(_) => Self::FILE_SLOTS,
         };
         Self {
             kind,
@@ -86,8 +91,51 @@ impl Region {
     pub fn zappable(&self) -> &'static [usize] {
         match self.kind {
             Kind::Anonymous => &[],
-            Kind::Shared(_) => &[0, 1],
+            Kind::Shared(_) | Kind::File(_) => &[0, 1],
         }
+    }
+
+    /// Punches a hole into the file, where there is one.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn punch(&self, pages: Range<usize>) -> Result<()> {
+        match &self.kind {
+            Kind::Anonymous => Ok(()),
+            Kind::Shared(file) => file.punch(pages),
+            Kind::File(file) => file.punch(pages),
+        }
+    }
+
+    /// Truncates or extends the file, where there is one.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn resize(&self, pages: usize) -> Result<()> {
+        match &self.kind {
+            Kind::Anonymous => Ok(()),
+            Kind::Shared(file) => file.resize(pages),
+            Kind::File(file) => file.resize(pages),
+        }
+    }
+
+    /// Reads a page of the file in each way that there is beside mapping it.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn read_file(&self, page: usize) -> Result<Vec<(&'static str, Box<PageWords>)>> {
+        Ok(match &self.kind {
+            Kind::Anonymous => Vec::new(),
+            Kind::Shared(file) => {
+                let mut bytes = [0; PAGE_LEN];
+                file.read(page, &mut bytes)?;
+                vec![("by read", forked::words(&bytes))]
+            }
+            Kind::File(file) => vec![
+                ("by read", file.read(page, Reading::Buffered)?),
+                ("by a direct read", file.read(page, Reading::Direct)?),
+            ],
+        })
     }
 
     /// Notes a collapse that succeeded.

@@ -1,8 +1,12 @@
 //! Set-up: huge-page settings, swap, the space and its regions, another process.
 
 use super::region::{Kind, Region};
+use super::view::View;
 use crate::catalogue::{Counter, KhugepagedCollapse};
-use crate::sys::arena::{Advice, Arena, HUGE_PAGES, PAGE_LEN, Sharing};
+use crate::model::{FillPolicy, Origin};
+use crate::sys::arena::{Advice, Arena, HUGE_PAGES, PAGE_LEN, PAGE_WORDS, PageWords, Sharing};
+use crate::sys::diskfile::DiskFile;
+use crate::sys::ext4::Mounted;
 use crate::sys::forked::Disturber;
 use crate::sys::knob::Knob;
 use crate::sys::memfile::MemFile;
@@ -10,8 +14,10 @@ use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, thp};
 use crate::workload::{CaseError, Env};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Where the data disk is mounted.
+pub const FILES_AT: &str = "/run/patchproof-data";
 
 /// Everything that the pressure stands on.
 pub struct Stage {
@@ -19,9 +25,13 @@ pub struct Stage {
     _remote: Option<Disturber>,
     /// Where everything is mapped.
     pub space: Arena,
-    /// The regions: shared ones first.
+    /// Where stamps come from.
+    pub origin: Origin,
+    /// The regions: those with a file first.
     pub regions: Vec<Region>,
-    shared: usize,
+    with_file: usize,
+    /// The data disk's file system; unmounted after the regions are gone.
+    _files: Option<Mounted>,
     /// The swap area's device.
     pub disk: PathBuf,
     /// What the kernel's counts of shared and huge memory were before.
@@ -31,10 +41,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The regions of shared memory.
+    /// The regions that have a file.
     #[must_use]
-    pub fn shared(&self) -> &[Region] {
-        &self.regions[..self.shared]
+    pub fn with_file(&self) -> &[Region] {
+        &self.regions[..self.with_file]
     }
 }
 
@@ -46,7 +56,10 @@ fn missing(params: &KhugepagedCollapse) -> Option<&'static str> {
             !thp::available(),
             "transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE)",
         ),
-        (!counts, "the thp counters of /proc/vmstat (CONFIG_VM_EVENT_COUNTERS)"),
+        (
+            !counts,
+            "the thp counters of /proc/vmstat (CONFIG_VM_EVENT_COUNTERS)",
+        ),
         (
             params.split && !thp::can_split(),
             "debugfs split_huge_pages (CONFIG_DEBUG_FS)",
@@ -73,7 +86,13 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     let before = super::teardown::Held::now()?;
     // What exists now is the suite's own and stays in memory; what is mapped for the regions must not.
     process::lock_what_is_mapped()?;
-    let regions = regions(params)?;
+    let files = file_system(env, params)?;
+    let origin = Origin {
+        run: env.job.run,
+        seed: env.job.case.seed,
+        policy: FillPolicy::Mixed,
+    };
+    let regions = regions(params, files.as_ref(), &origin)?;
     let slots = regions.last().map_or(0, |r| r.home / HUGE_PAGES + r.slots);
     let space = Arena::reserve(slots)?;
     regions.iter().try_for_each(|region| map(&space, region))?;
@@ -82,8 +101,8 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     let remote = params
         .remote
         .then(|| {
-            let shared = &regions[..count(params.shared)];
-            let places: Vec<_> = shared.iter().map(|region| region.slot(1)).collect();
+            let with_file = &regions[..count(params.shared + params.files)];
+            let places: Vec<_> = with_file.iter().map(|region| region.slot(1)).collect();
             Disturber::fork(&space, &places, env.job.case.seed)
         })
         .transpose()?;
@@ -94,8 +113,10 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     Ok(Stage {
         _remote: remote,
         space,
+        origin,
         regions,
-        shared: count(params.shared),
+        with_file: count(params.shared + params.files),
+        _files: files,
         disk,
         before,
         _knobs: knobs,
@@ -127,19 +148,49 @@ fn knobs(params: &KhugepagedCollapse) -> Result<Vec<Knob>, CaseError> {
     Ok(set.collect::<Result<_, _>>()?)
 }
 
-/// Makes the regions, shared ones first, one behind the other.
-fn regions(params: &KhugepagedCollapse) -> Result<Vec<Region>, CaseError> {
+/// Makes a file system on the data disk where files are asked for.
+fn file_system(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Option<Mounted>, CaseError> {
+    if params.files == 0 {
+        return Ok(None);
+    }
+    let disk = env.job.data_disk.as_ref();
+    let disk = disk.ok_or_else(|| CaseError::Broken("there is no data disk for files".to_owned()))?;
+    Ok(Some(Mounted::fresh(disk, Path::new(FILES_AT))?))
+}
+
+/// Makes the regions, those with a file first, one behind the other.
+fn regions(
+    params: &KhugepagedCollapse,
+    files: Option<&Mounted>,
+    origin: &Origin,
+) -> Result<Vec<Region>, CaseError> {
     let mut regions: Vec<Region> = Vec::new();
-    for number in 0..count(params.shared + params.anon) {
-        let kind = if number < count(params.shared) {
-            Kind::Shared(MemFile::new(&format!("region-{number}"), HUGE_PAGES)?)
-        } else {
-            Kind::Anonymous
-        };
+    for number in 0..count(params.shared + params.files + params.anon) {
         let home = regions.last().map_or(0, |r| r.home + r.slots * HUGE_PAGES);
+        let name = format!("region-{number}");
+        let kind = match files {
+            _ if number < count(params.shared) => Kind::Shared(MemFile::new(&name, HUGE_PAGES)?),
+            Some(files) if number < count(params.shared + params.files) => {
+                let file = DiskFile::new(&files.path().join(name), HUGE_PAGES)?;
+                file.write(0, &first_stamps(origin, home))?;
+                Kind::File(file)
+            }
+            Some(_) | None => Kind::Anonymous,
+        };
         regions.push(Region::new(kind, home));
     }
     Ok(regions)
+}
+
+/// What the pages of a file hold at first.
+fn first_stamps(origin: &Origin, home: usize) -> Vec<Box<PageWords>> {
+    let pages = home as u32..(home + HUGE_PAGES) as u32;
+    let stamped = pages.map(|page| {
+        let mut words = Box::new([0; PAGE_WORDS]);
+        origin.stamp(page, View::FIRST).write(&mut words);
+        words
+    });
+    stamped.collect()
 }
 
 /// Maps a region at all of its places.
@@ -150,7 +201,11 @@ fn map(space: &Arena, region: &Region) -> Result<(), CaseError> {
             Kind::Anonymous => space.map_anonymous(place.clone())?,
             Kind::Shared(file) => {
                 let sharing = [Sharing::Shared, Sharing::Shared, Sharing::Private][slot];
-                space.map_file(place.clone(), file.fd().as_fd(), 0, sharing)?;
+                space.map_file(place.clone(), file.fd(), 0, sharing)?;
+            }
+            Kind::File(file) => {
+                let sharing = [Sharing::ReadOnly, Sharing::ReadOnly, Sharing::Private][slot];
+                space.map_file(place.clone(), file.fd(), 0, sharing)?;
             }
         }
         space.advise(place, Advice::HugePage)?;

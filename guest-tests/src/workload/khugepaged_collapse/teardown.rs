@@ -57,9 +57,7 @@ impl Held {
 
     /// What is there beyond what was there `before`.
     fn left_since(self, before: Self) -> Vec<(&'static str, u64)> {
-        let shared = self
-            .shared
-            .saturating_sub(before.shared + SHARED_SLACK_PAGES);
+        let shared = self.shared.saturating_sub(before.shared + SHARED_SLACK_PAGES);
         let huge = self.huge.saturating_sub(before.huge);
         let left = [("pages of shared memory", shared), ("huge pages", huge)];
         left.into_iter().filter(|(_, left)| *left > 0).collect()

@@ -32,7 +32,7 @@ pub struct Holding<'a> {
 }
 
 impl<'a> Holding<'a> {
-    /// Takes over a region that nobody has written to.
+    /// Takes over a region that nobody has written to, save for [`View::FIRST`] in files.
     #[must_use]
     pub fn fresh(region: &'a Region) -> Self {
         let view = |slot: Option<usize>, backing, file| {
@@ -41,25 +41,31 @@ impl<'a> Holding<'a> {
             View {
                 slot,
                 first,
-                states: pages
-                    .map(|page| PageState::fresh(page, backing, file))
-                    .collect(),
+                states: pages.map(|page| PageState::fresh(page, backing, file)).collect(),
                 generations: vec![0; HUGE_PAGES],
                 looked: vec![0; HUGE_PAGES],
             }
         };
         let views = match region.kind {
             Kind::Anonymous => vec![view(None, Backing::PrivateAnon, Holds::Zero)],
-            Kind::Shared(_) => vec![
+            Kind::Shared(_) | Kind::File(_) => vec![
                 view(Some(0), Backing::Shared, Holds::Zero),
                 view(Some(2), Backing::PrivateFile, Holds::Zero),
             ],
         };
-        Self {
+        let mut holding = Self {
             region,
             views,
             broken: true,
+        };
+        if let Kind::File(_) = region.kind {
+            // Written in full when it was made.
+            for page in 0..HUGE_PAGES {
+                let name = holding.views[0].next(page);
+                holding.stored(0, page, name);
+            }
         }
+        holding
     }
 
     /// Where a view's pages are now.
@@ -95,6 +101,9 @@ impl<'a> Holding<'a> {
 }
 
 impl View {
+    /// Generation of a file's first stamps.
+    pub const FIRST: u32 = 1;
+
     /// The next generation of a page.
     pub fn next(&mut self, page: usize) -> Name {
         self.generations[page] += 1;
@@ -128,8 +137,8 @@ impl View {
     pub fn words(&self) -> &'static str {
         match self.states[0].backing {
             Backing::PrivateAnon => "anonymous memory",
-            Backing::Shared => "shared mapping of a memfd",
-            Backing::PrivateFile => "private mapping of a memfd",
+            Backing::Shared => "a file's mapping",
+            Backing::PrivateFile => "a file's private mapping",
         }
     }
 }
