@@ -1,7 +1,9 @@
 //! PID 1: mounts, finds the frames' port, runs the request, switches the machine off; and the same
-//! without the mounts, where another init has brought the guest up. It must never end in silence: a panic or an error becomes a frame, or at least a line in the kernel's log.
+//! without the mounts, where another init has brought the guest up. It must never end in silence: a
+//! panic or an error becomes a frame, or at least a line in the kernel's log.
 
 use super::frames::{Frames, Sink, open_kmsg};
+use super::link::Disks;
 use super::session;
 use crate::protocol::{PORT_NAME, REQUEST_PATH};
 use crate::sys::{SysError, machine, process};
@@ -12,6 +14,8 @@ use std::process::ExitCode;
 
 /// Serial number of the disk that is meant for swap.
 pub const SWAP_SERIAL: &str = "swap0";
+/// Serial number of the disk that is meant for a file system.
+pub const DATA_SERIAL: &str = "data0";
 
 /// Does PID 1's work; returns only where even switching off fails.
 #[must_use]
@@ -80,5 +84,9 @@ fn open_port(frames: &mut Frames) -> Result<(), SysError> {
 }
 
 fn requested(frames: &mut Frames, request: &Path) -> bool {
-    session::run(frames, request, || machine::disk(SWAP_SERIAL).ok()).hung
+    let disks = || Disks {
+        swap: machine::disk(SWAP_SERIAL).ok(),
+        data: machine::disk(DATA_SERIAL).ok(),
+    };
+    session::run(frames, request, disks).hung
 }

@@ -12,7 +12,7 @@ use crate::source::CacheError;
 use crate::spec::{self, MachineSpec};
 use guest_tests::protocol::{Request, VERSION};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -101,45 +101,75 @@ pub async fn shell(
     if !lacks.is_empty() {
         return Err(ShellError::Lacks(lacks));
     }
+    let scratch = config.cache.scratch()?;
+    let dir = tempfile::Builder::new()
+        .prefix("patchproof-shell-")
+        .tempdir()
+        .map_err(ShellError::Folder)?;
+    let kernel = Kernel {
+        image,
+        key,
+        config: kernel_config,
+    };
+    let machine = machine(config, guest, kernel, dir.path(), scratch.path()).await?;
+    let (events, _nobody) = mpsc::channel(1);
+    let run = machine::boot_and_visit(&machine, events, cancel, visit).await;
+    if matches!(run.end, MachineEnd::Cancelled | MachineEnd::PoweredOff) {
+        return Ok(());
+    }
+    // Kept: somebody will want to read it.
+    let console = dir.keep().join("console.log");
+    let why = ended(&run.end);
+    Err(ShellError::Ended { why, console })
+}
+
+/// A kernel that is there.
+struct Kernel {
+    image: PathBuf,
+    key: String,
+    config: Option<String>,
+}
+
+/// The guest's machine: what it runs on, what boots it.
+async fn machine(
+    config: &Config,
+    guest: &Guest,
+    kernel: Kernel,
+    evidence: &Path,
+    scratch: &Path,
+) -> Result<MachineConfig, ShellError> {
     let qemu = std::env::var_os("PATCHPROOF_QEMU").map_or_else(|| machine::QEMU.into(), PathBuf::from);
     let base = Arc::new(initramfs::Base::new(agent::BYTES).map_err(ShellError::Folder)?);
-    let accel = machine::accel::choose(
-        accel_pref(guest.machine.accel),
-        &machine::accel::Probe {
-            qemu: qemu.clone(),
-            kernel: image.clone(),
-            kernel_key: key.clone(),
-            base: Arc::clone(&base),
-            cache: config.cache.root().join("accel"),
-            device: "/dev/kvm".into(),
-            within: None,
-        },
-    )
-    .await
-    .accel;
+    let probe = machine::accel::Probe {
+        qemu: qemu.clone(),
+        kernel: kernel.image.clone(),
+        kernel_key: kernel.key.clone(),
+        base: Arc::clone(&base),
+        cache: config.cache.root().join("accel"),
+        device: "/dev/kvm".into(),
+        within: None,
+    };
+    let accel = machine::accel::choose(accel_pref(guest.machine.accel), &probe)
+        .await
+        .accel;
     let wanted = Wanted {
         qemu: qemu.clone(),
         accel,
-        kernel: image.clone(),
-        kernel_config,
-        kernel_key: key,
+        kernel: kernel.image.clone(),
+        kernel_config: kernel.config,
+        kernel_key: kernel.key,
         trusted: guest.host_root,
         base: Arc::clone(&base),
         roots: config.cache.root().join("roots"),
         verdicts: config.cache.root().join("accel"),
     };
     let backend = backend::choose(BackendPref::Virtme, &wanted).await?.backend;
-    let scratch = config.cache.scratch()?;
-    let dir = tempfile::Builder::new()
-        .prefix("patchproof-shell-")
-        .tempdir()
-        .map_err(ShellError::Folder)?;
-    let machine = MachineConfig {
+    Ok(MachineConfig {
         qemu,
         deadlines: Deadlines::on(accel).of(&backend).for_a_visit(),
         backend,
         accel,
-        kernel: image,
+        kernel: kernel.image,
         base,
         request: Request {
             v: VERSION,
@@ -150,29 +180,22 @@ pub async fn shell(
         memory_mib: guest.machine.memory >> 20,
         disks: disks(&guest.machine),
         boot_args: guest.machine.boot_args.clone(),
-        evidence: dir.path().to_owned(),
-        scratch: scratch.path().to_owned(),
-    };
-    let (events, _nobody) = mpsc::channel(1);
-    let run = machine::boot_and_visit(&machine, events, cancel, visit).await;
-    match &run.end {
-        MachineEnd::Cancelled | MachineEnd::PoweredOff => Ok(()),
-        end => {
-            // Kept: somebody will want to read it.
-            let console = dir.keep().join("console.log");
-            let why = ended(end);
-            Err(ShellError::Ended { why, console })
-        }
-    }
+        evidence: evidence.to_owned(),
+        scratch: scratch.to_owned(),
+    })
 }
 
 /// The machine's disks.
 pub(super) fn disks(machine: &MachineSpec) -> Vec<Disk> {
-    let swap = machine.swap.map(|size| Disk {
-        serial: "swap0".to_owned(),
-        size,
-    });
-    swap.into_iter().collect()
+    [("swap0", machine.swap), ("data0", machine.data)]
+        .into_iter()
+        .filter_map(|(serial, size)| {
+            Some(Disk {
+                serial: serial.to_owned(),
+                size: size?,
+            })
+        })
+        .collect()
 }
 
 /// What is asked for, in the machine's words.
