@@ -36,12 +36,12 @@ fn server() -> Option<(Server, Door)> {
         return None;
     }
     fs::create_dir_all("/run/sshd").ok()?;
-    let dir = tempfile::tempdir().unwrap();
-    let keys = Keys::make(dir.path()).unwrap();
+    let dir = tempfile::tempdir().expect("the folder can be written");
+    let keys = Keys::make(dir.path()).expect("the folder can be written");
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, text).expect("the folder can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the folder can be written");
         path
     };
     let host_key = file("host_key", &keys.host.secret);
@@ -55,7 +55,7 @@ fn server() -> Option<(Server, Door)> {
             authorized.display()
         ),
     );
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = UnixStream::pair().expect("the folder can be written");
     let theirs = OwnedFd::from(theirs);
     let child = spawn(&config, theirs);
     let door = Door {
@@ -74,7 +74,7 @@ fn server() -> Option<(Server, Door)> {
     reason = "the server needs a socket for its standard streams, which no child of the harness has"
 )]
 fn spawn(config: &Path, socket: OwnedFd) -> Child {
-    let input = socket.try_clone().unwrap();
+    let input = socket.try_clone().expect("sshd starts");
     Command::new(SSHD)
         .args(["-r", "-i", "-e", "-f"])
         .arg(config)
@@ -82,7 +82,7 @@ fn spawn(config: &Path, socket: OwnedFd) -> Child {
         .stdout(Stdio::from(socket))
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .expect("sshd starts")
 }
 
 fn run(session: &Session, command: &str) -> Result<(Ended, Vec<u8>, Vec<u8>), SshError> {

@@ -26,9 +26,9 @@ fn virtme(dir: &TempDir, script: &str) -> MachineConfig {
     );
     let bin = dir.path().join("bin");
     if !bin.exists() {
-        fs::create_dir(&bin).unwrap();
+        fs::create_dir(&bin).expect("the folder can be written");
         for name in ["vng", "virtme-run"] {
-            symlink(&fake, bin.join(name)).unwrap();
+            symlink(&fake, bin.join(name)).expect("the folder can be written");
         }
     }
     let backend = Backend::Virtme(Virtme {
@@ -61,7 +61,7 @@ fn alive(dir: &TempDir) -> bool {
         .iter()
         .map(|home| home.trim_end_matches("/home").to_owned())
         .collect();
-    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let processes = fs::read_dir("/proc").expect("processes can be listed").flatten();
     processes
         .filter_map(|p| fs::read(p.path().join("cmdline")).ok())
         .any(|line| {
@@ -91,7 +91,8 @@ async fn a_guest_that_runs_powers_off_with_every_frame_whatever_vng_exits_with()
 
 #[tokio::test]
 async fn both_backends_tell_every_end_alike() {
-    let cases: [(&str, fn(&mut Deadlines)); 12] = [
+    type Shorten = fn(&mut Deadlines);
+    let cases: [(&str, Shorten); 12] = [
         ("panics", |_| {}),
         ("panics and hangs", |d| d.power_off = SHORT),
         ("resets", |_| {}),

@@ -68,7 +68,7 @@ fn console(run: &MachineRun) -> String {
 
 async fn says_hello_and_done(root: impl FnOnce(&Path) -> Root) {
     let Some(kernel) = kernel() else { return };
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a guest that ran");
     let config = config(&dir, kernel, root(dir.path()));
     let (events, _nobody) = mpsc::channel(1);
     let (_never, cancel) = watch::channel(false);
@@ -80,13 +80,18 @@ async fn says_hello_and_done(root: impl FnOnce(&Path) -> Root) {
         console(&run)
     );
     assert!(run.frames.is_sound(), "{:?}\n{}", run.frames, console(&run));
-    let hello = run.frames.hello().unwrap();
+    let hello = run.frames.hello().expect("a guest that ran");
     assert_eq!((hello.v, hello.cpus), (VERSION, 2));
     assert!(console(&run).contains("patchproof: frame 0"), "{}", console(&run));
-    assert_eq!(std::fs::read_dir(&config.scratch).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(&config.scratch)
+            .expect("a guest that ran")
+            .count(),
+        0
+    );
     eprintln!(
         "boot {:.2} s, whole {:.2} s, {:?}",
-        run.boot_s.unwrap(),
+        run.boot_s.expect("a guest that ran"),
         run.wall_s,
         run.usage
     );
