@@ -176,14 +176,65 @@ pub struct Floor {
     pub per_s: u64,
 }
 
-/// A workload with its parameters: what a case runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "workload", content = "params", rename_all = "snake_case")]
-pub enum Workload {
+/// Defines [`Workload`]: a line here is all that a new workload needs in this file, beside its module.
+macro_rules! workloads {
+    ($( $(#[$meta:meta])* $name:ident, )*) => {
+        /// A workload with its parameters: what a case runs.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "workload", content = "params", rename_all = "snake_case")]
+        pub enum Workload {
+            $( $(#[$meta])* $name($name), )*
+        }
+
+        impl Workload {
+            /// Every workload of the suite.
+            #[must_use]
+            pub fn all() -> Vec<Info> {
+                vec![$( $name::info() ),*]
+            }
+
+            /// Takes parameters that were checked against the table, and defaults for the others.
+            fn from_values(name: &str, given: &BTreeMap<String, Value>) -> Option<Self> {
+                match name {
+                    $( $name::NAME => Some(Self::$name($name::from_values(given))), )*
+                    _ => None,
+                }
+            }
+
+            /// Name, as in YAML.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$name(_) => $name::NAME, )*
+                }
+            }
+
+            /// Checks what no single parameter's limits can.
+            ///
+            /// # Errors
+            /// What is impossible together, for people.
+            pub fn consistent(&self) -> Result<(), &'static str> {
+                match self {
+                    $( Self::$name(params) => params.consistent(), )*
+                }
+            }
+
+            /// Least rates under software emulation; the least that a machine must reach everywhere.
+            #[must_use]
+            pub fn floors(&self) -> Vec<Floor> {
+                match self {
+                    $( Self::$name(params) => params.floors(), )*
+                }
+            }
+        }
+    };
+}
+
+workloads! {
     /// zswap stores, loads and write-backs with recycled swap slots.
-    ZswapPressure(ZswapPressure),
+    ZswapPressure,
     /// Huge pages collapsed, retracted and split.
-    KhugepagedCollapse(KhugepagedCollapse),
+    KhugepagedCollapse,
 }
 
 /// What the catalogue says of one workload.
@@ -202,12 +253,6 @@ pub struct Info {
 }
 
 impl Workload {
-    /// Every workload of the suite.
-    #[must_use]
-    pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info(), KhugepagedCollapse::info()]
-    }
-
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
     ///
     /// # Errors
@@ -236,52 +281,10 @@ impl Workload {
         if !wrong.is_empty() {
             return Err(BuildError::Params(wrong));
         }
-        match name {
-            ZswapPressure::NAME => {
-                let params = ZswapPressure::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::ZswapPressure(params))
-            }
-            KhugepagedCollapse::NAME => {
-                let params = KhugepagedCollapse::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::KhugepagedCollapse(params))
-            }
-            _ => Err(BuildError::Unknown),
-        }
-    }
-
-    /// Name, as in YAML.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZswapPressure(_) => ZswapPressure::NAME,
-            Self::KhugepagedCollapse(_) => KhugepagedCollapse::NAME,
-        }
-    }
-
-    /// Checks what no single parameter's limits can.
-    ///
-    /// # Errors
-    /// What is impossible together, for people.
-    pub fn consistent(&self) -> Result<(), &'static str> {
-        match self {
-            Self::ZswapPressure(p) => p.consistent(),
-            Self::KhugepagedCollapse(p) => p.consistent(),
-        }
-    }
-
-    /// Least rates under software emulation; the least that a machine must reach everywhere.
-    #[must_use]
-    pub fn floors(&self) -> Vec<Floor> {
-        match self {
-            Self::ZswapPressure(p) => p.floors(),
-            Self::KhugepagedCollapse(p) => p.floors(),
-        }
+        let made = Self::from_values(name, given).ok_or(BuildError::Unknown)?;
+        made.consistent()
+            .map_err(|why| BuildError::Together(why.to_owned()))?;
+        Ok(made)
     }
 }
 
