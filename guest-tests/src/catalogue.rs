@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod canary;
 mod zswap_pressure;
+pub use canary::Canary;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -167,6 +169,8 @@ pub struct Floor {
 pub enum Workload {
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
+    /// A fault on purpose, to show that it would be noticed.
+    Canary(Canary),
 }
 
 /// What the catalogue says of one workload.
@@ -188,7 +192,7 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info()]
+        vec![ZswapPressure::info(), Canary::info()]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -227,6 +231,7 @@ impl Workload {
                     .map_err(|why| BuildError::Together(why.to_owned()))?;
                 Ok(Self::ZswapPressure(params))
             }
+            Canary::NAME => Ok(Self::Canary(Canary::from_values(given))),
             _ => Err(BuildError::Unknown),
         }
     }
@@ -236,6 +241,7 @@ impl Workload {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::Canary(_) => Canary::NAME,
         }
     }
 
@@ -244,6 +250,7 @@ impl Workload {
     pub fn floors(&self) -> Vec<Floor> {
         match self {
             Self::ZswapPressure(p) => p.floors(),
+            Self::Canary(p) => p.floors(),
         }
     }
 }

@@ -161,8 +161,10 @@ pub fn parse(text: &str) -> Result<Request, String> {
 }
 
 fn consistent(case: &CaseRequest) -> Result<(), String> {
-    let Workload::ZswapPressure(params) = &case.workload;
-    params.consistent()?;
+    match &case.workload {
+        Workload::ZswapPressure(params) => params.consistent()?,
+        Workload::Canary(_) => {}
+    }
     match case
         .racepoints
         .iter()
@@ -282,7 +284,9 @@ mod tests {
         );
         refused(
             |r| {
-                let Workload::ZswapPressure(p) = &mut r.cases[0].workload;
+                let Workload::ZswapPressure(p) = &mut r.cases[0].workload else {
+                    panic!("{:?}", r.cases[0])
+                };
                 p.threads = p.arena;
             },
             "case c1",

@@ -7,13 +7,15 @@ use super::session::{end, say};
 use crate::model::{Fault as ModelFault, FillPolicy, Legal, Origin, judge_fault};
 use crate::protocol::{Body, Finding, Outcome, Seen};
 use crate::sys::board::{Board, FAULT_EXIT, Fault};
+use crate::sys::knob::Knob;
 use crate::sys::racepoint::Racepoint;
-use crate::sys::{Doing, SysError, arena, file, proc, process};
+use crate::sys::{Doing, SysError, arena, cgroup, file, proc, process};
 use crate::workload;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// How often the beats are looked at, in milliseconds.
@@ -85,6 +87,28 @@ fn oom_kills() -> u64 {
         .unwrap_or(0)
 }
 
+/// How often memory ran out at a limit that the workloads had set themselves.
+fn oom_in_groups() -> u64 {
+    let events = Path::new(cgroup::ROOT)
+        .join(workload::CGROUP)
+        .join("memory.events");
+    file::read(events)
+        .ok()
+        .and_then(|text| file::value_of(&text, "oom"))
+        .unwrap_or(0)
+}
+
+fn oom_finding(job: &Job, kills: u64) -> Finding {
+    Finding {
+        case: job.case.id.clone(),
+        what: Seen::OutOfMemory { kills },
+        title: format!(
+            "the guest ran out of memory outside of any limit of the workload: its OOM killer ended {kills} process(es)"
+        ),
+        context: BTreeMap::new(),
+    }
+}
+
 /// The racepoints of a case, armed.
 #[derive(Default)]
 struct Racepoints(Vec<Racepoint>);
@@ -151,6 +175,10 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
     };
     if let Some(hang) = ended {
         say(frames, Body::Finding(hang_finding(job, child.id(), &hang)));
+        // While it still hangs: afterwards nobody can say what waited for whom.
+        if let Err(e) = show_backtraces() {
+            frames.log(&e.to_string());
+        }
         let _ = child.kill();
         let gone = reap(&mut child);
         let outcome = if gone && workload::clean_up().is_ok() {
@@ -295,9 +323,16 @@ impl Watch {
 
 fn hang_finding(job: &Job, pid: u32, hang: &Hang) -> Finding {
     let stack = proc::stack(pid, hang.tid);
-    let state = file::read(format!("/proc/{pid}/task/{}/wchan", hang.tid)).unwrap_or_default();
-    let title = format!("{} made no progress for {} ms", hang.worker, hang.silent_ms);
-    let context = [("waits in".to_owned(), state)].into_iter().collect();
+    let wchan = file::read(format!("/proc/{pid}/task/{}/wchan", hang.tid)).unwrap_or_default();
+    let (worker, silent_ms) = (&hang.worker, hang.silent_ms);
+    let title = match proc::state(pid, hang.tid) {
+        Some('D') => format!(
+            "{worker} sleeps uninterruptibly in the kernel (state D, in {wchan}): no progress for {silent_ms} ms"
+        ),
+        Some(state) => format!("{worker} made no progress for {silent_ms} ms (state {state})"),
+        None => format!("{worker} made no progress for {silent_ms} ms"),
+    };
+    let context = [("waits in".to_owned(), wchan)].into_iter().collect();
     let what = Seen::Hang {
         worker: hang.worker.clone(),
         stack,
@@ -308,6 +343,15 @@ fn hang_finding(job: &Job, pid: u32, hang: &Hang) -> Finding {
         title,
         context,
     }
+}
+
+/// Has the kernel print the stacks of all blocked tasks and of all CPUs on its console.
+fn show_backtraces() -> Result<(), SysError> {
+    // They are informational lines, which the console's level hides.
+    let _loud = Knob::set("/proc/sys/kernel/printk", "8")?;
+    ["w", "l"]
+        .into_iter()
+        .try_for_each(|key| file::write("/proc/sysrq-trigger", key))
 }
 
 /// Waits for a killed process; `false` when it does not end.
@@ -324,17 +368,26 @@ fn post_mortem(
     before: &Before,
     finished: Option<Finished>,
 ) -> Finished {
+    let kills = oom_kills().saturating_sub(before.oom_kills);
+    let provoked = oom_in_groups();
     let cleaned = workload::clean_up();
+    let completed = |cleaned: Result<(), SysError>| {
+        let outcome = cleaned.map_or_else(
+            |e| Outcome::Failed { error: e.to_string() },
+            |()| Outcome::Completed,
+        );
+        Finished::early(outcome)
+    };
+    if status.signal() == Some(libc::SIGKILL) && kills > 0 && provoked == 0 {
+        say(frames, Body::Finding(oom_finding(job, kills)));
+        return completed(cleaned);
+    }
     let fault = board.fault().filter(|_| status.code() == Some(FAULT_EXIT));
     let mut error = match fault {
         Some(fault) => match fault_finding(job, fault) {
             Some(finding) => {
                 say(frames, Body::Finding(finding));
-                let outcome = cleaned.map_or_else(
-                    |e| Outcome::Failed { error: e.to_string() },
-                    |()| Outcome::Completed,
-                );
-                return Finished::early(outcome);
+                return completed(cleaned);
             }
             None => format!(
                 "the case's process got signal {} at {:#x}, outside the arena",
@@ -347,7 +400,6 @@ fn post_mortem(
             (None, signal) => format!("the case's process was ended by signal {}", signal.unwrap_or(0)),
         },
     };
-    let kills = oom_kills().saturating_sub(before.oom_kills);
     if kills > 0 {
         error.push_str(&format!(" ({kills} OOM kills were counted)"));
     }

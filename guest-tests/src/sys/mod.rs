@@ -12,6 +12,7 @@ pub mod arena;
 pub mod board;
 pub mod cgroup;
 pub mod file;
+pub mod foreign;
 pub mod knob;
 pub mod machine;
 pub mod pagemap;
