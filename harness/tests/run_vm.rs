@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
-use tool::{Bench, PATCHPROOF, Ran, project, run};
+use tool::{Bench, PATCHPROOF, Ran, descendants, project, run};
 
 /// Guests that starve each other prove nothing: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -148,55 +148,6 @@ fn kill_at(stage: &str, args: &[&str], env: &[(&str, std::ffi::OsString)]) {
         );
         std::thread::yield_now();
     }
-}
-
-/// A process, told apart from a later one of the same number.
-#[derive(Debug, PartialEq, Eq)]
-struct Process {
-    pid: u32,
-    parent: u32,
-    started: String,
-    name: String,
-}
-
-impl Process {
-    fn read(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (head, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // A zombie is gone but for whoever has to reap it.
-        let dead = matches!(*fields.first()?, "Z" | "X");
-        let name = head.split_once('(')?.1.to_owned();
-        let it = Self {
-            pid,
-            parent: fields.get(1)?.parse().ok()?,
-            started: (*fields.get(19)?).to_owned(),
-            name,
-        };
-        (!dead).then_some(it)
-    }
-
-    fn lives(&self) -> bool {
-        Self::read(self.pid).is_some_and(|now| now.started == self.started)
-    }
-}
-
-/// Everything below a process, itself left out.
-fn descendants(top: u32) -> Vec<Process> {
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let all: Vec<Process> = pids
-        .filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .filter_map(Process::read)
-        .collect();
-    let mut tree: Vec<u32> = vec![top];
-    let mut at = 0;
-    while let Some(&parent) = tree.get(at) {
-        tree.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
-        at += 1;
-    }
-    all.into_iter()
-        .filter(|p| p.pid != top && tree.contains(&p.pid))
-        .collect()
 }
 
 #[test]

@@ -143,11 +143,13 @@ async fn trial(probe: &Probe) -> Result<AccelChoice, String> {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch"),
+        freeze_on_finding: false,
         deadlines: Deadlines {
             first_frame: within,
             silence: within,
             case_end: within,
             power_off: within,
+            last_words: Duration::ZERO,
         },
     };
     let (events, _nobody) = mpsc::channel(1);

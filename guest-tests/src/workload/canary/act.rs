@@ -98,7 +98,13 @@ impl Act {
             Self::Lockup => Ok(lock_up(proc::cpus())?),
             Self::Oom => Ok(take_all_memory(lane)?),
             Self::Exit => std::process::exit(EARLY_EXIT),
-            Self::Mute => Ok(foreign::stop(supervisor())?),
+            Self::Mute => {
+                foreign::stop(supervisor())?;
+                // It goes on as soon as this thread ends.
+                loop {
+                    std::thread::park();
+                }
+            }
             Self::Lie => Ok(lie()?),
         }
     }

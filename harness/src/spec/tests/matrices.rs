@@ -23,7 +23,9 @@ fn a_good_file_becomes_what_it_says() {
     );
     assert_eq!(spec.machines["small"].backend, Backend::Qemu);
     assert_eq!(spec.machines["small"].memory, 300 << 20);
-    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload;
+    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload else {
+        panic!("{:?}", spec.cases["pressure"])
+    };
     assert_eq!(params.arena, 4 << 20);
     let racepoint = spec.matrix.racepoint.as_ref().unwrap();
     assert_eq!(racepoint[1].name, "zswap_writeback");
@@ -857,14 +859,14 @@ fn expectations() {
         (at, "{ verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }"),
         (at, "pass"),
     ]), @r"
-    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `any`, not `passed`; did you mean `pass`?
+    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`, not `passed`; did you mean `pass`?
       15 |   - { kernel: fixed, verdict: passed }
          |                               ^^^^^^
     --
     /m/a.yaml:15:5: error: an expectation lacks the key `verdict`
       15 |   - { kernel: fixed }
          |     ^^^^^^^^^^^^^^^^^
-      help: one of `pass`, `fail`, `inconclusive`, `skip`, `any`
+      help: one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`
     --
     /m/a.yaml:15:7: error: unknown key `kernal`; did you mean `kernel`?
       15 |   - { kernal: fixed, verdict: pass }
