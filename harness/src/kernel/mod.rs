@@ -246,6 +246,7 @@ impl From<SourceError> for KernelError {
             | SourceError::Open { .. }
             | SourceError::Revision { .. }
             | SourceError::Git { .. }
+            | SourceError::DiskFull { .. }
             | SourceError::Unpack { .. }
             | SourceError::NotATree { .. }
             | SourceError::BuiltInPlace { .. }

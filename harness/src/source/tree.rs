@@ -187,7 +187,15 @@ fn unpack(
             .next()
             .unwrap_or_default()
             .to_owned();
-        return Err(SourceError::Unpack { tarball, said });
+        // tar says the one or the other, by where it ran out.
+        let is_full = ["Wrote only", "No space left on device"]
+            .iter()
+            .any(|s| said.contains(s));
+        return Err(if is_full {
+            SourceError::DiskFull { what: tarball }
+        } else {
+            SourceError::Unpack { tarball, said }
+        });
     }
     // Kernel tarballs have one folder at the top.
     let tops: Vec<_> = std::fs::read_dir(&raw)
