@@ -2,20 +2,20 @@
 //! when it can't any more (a fault, a hang, the OOM killer, a panic).
 
 use super::frames::Frames;
+use super::hang::{self, Hang};
 use super::link::{Finished, Job, Lines, Told};
+use super::oom;
 use super::session::{end, say};
 use crate::model::{Fault as ModelFault, FillPolicy, Legal, Origin, judge_fault};
 use crate::protocol::{Body, Finding, Outcome, Seen};
 use crate::sys::board::{Board, FAULT_EXIT, Fault};
-use crate::sys::knob::Knob;
 use crate::sys::racepoint::Racepoint;
-use crate::sys::{Doing, SysError, arena, cgroup, file, proc, process};
+use crate::sys::{Doing, SysError, arena, proc, process};
 use crate::workload;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// How often the beats are looked at, in milliseconds.
@@ -75,37 +75,8 @@ impl Before {
     fn look() -> Self {
         Self {
             taint: proc::taint().unwrap_or(0),
-            oom_kills: oom_kills(),
+            oom_kills: oom::kills(),
         }
-    }
-}
-
-fn oom_kills() -> u64 {
-    file::read("/proc/vmstat")
-        .ok()
-        .and_then(|text| file::value_of(&text, "oom_kill"))
-        .unwrap_or(0)
-}
-
-/// How often memory ran out at a limit that the workloads had set themselves.
-fn oom_in_groups() -> u64 {
-    let events = Path::new(cgroup::ROOT)
-        .join(workload::CGROUP)
-        .join("memory.events");
-    file::read(events)
-        .ok()
-        .and_then(|text| file::value_of(&text, "oom"))
-        .unwrap_or(0)
-}
-
-fn oom_finding(job: &Job, kills: u64) -> Finding {
-    Finding {
-        case: job.case.id.clone(),
-        what: Seen::OutOfMemory { kills },
-        title: format!(
-            "the guest ran out of memory outside of any limit of the workload: its OOM killer ended {kills} process(es)"
-        ),
-        context: BTreeMap::new(),
     }
 }
 
@@ -174,9 +145,9 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
         }
     };
     if let Some(hang) = ended {
-        say(frames, Body::Finding(hang_finding(job, child.id(), &hang)));
+        say(frames, Body::Finding(hang::finding(job, child.id(), &hang)));
         // While it still hangs: afterwards nobody can say what waited for whom.
-        if let Err(e) = show_backtraces() {
+        if let Err(e) = hang::show_backtraces() {
             frames.log(&e.to_string());
         }
         let _ = child.kill();
@@ -225,13 +196,6 @@ fn spawn(job: &Job, board: &Board) -> Result<Child, SysError> {
         stdin.write_all(&bytes).doing(doing)?;
     }
     Ok(child)
-}
-
-/// A thread that made no progress.
-struct Hang {
-    worker: String,
-    tid: u32,
-    silent_ms: u64,
 }
 
 enum Step {
@@ -321,39 +285,6 @@ impl Watch {
     }
 }
 
-fn hang_finding(job: &Job, pid: u32, hang: &Hang) -> Finding {
-    let stack = proc::stack(pid, hang.tid);
-    let wchan = file::read(format!("/proc/{pid}/task/{}/wchan", hang.tid)).unwrap_or_default();
-    let (worker, silent_ms) = (&hang.worker, hang.silent_ms);
-    let title = match proc::state(pid, hang.tid) {
-        Some('D') => format!(
-            "{worker} sleeps uninterruptibly in the kernel (state D, in {wchan}): no progress for {silent_ms} ms"
-        ),
-        Some(state) => format!("{worker} made no progress for {silent_ms} ms (state {state})"),
-        None => format!("{worker} made no progress for {silent_ms} ms"),
-    };
-    let context = [("waits in".to_owned(), wchan)].into_iter().collect();
-    let what = Seen::Hang {
-        worker: hang.worker.clone(),
-        stack,
-    };
-    Finding {
-        case: job.case.id.clone(),
-        what,
-        title,
-        context,
-    }
-}
-
-/// Has the kernel print the stacks of all blocked tasks and of all CPUs on its console.
-fn show_backtraces() -> Result<(), SysError> {
-    // They are informational lines, which the console's level hides.
-    let _loud = Knob::set("/proc/sys/kernel/printk", "8")?;
-    ["w", "l"]
-        .into_iter()
-        .try_for_each(|key| file::write("/proc/sysrq-trigger", key))
-}
-
 /// Waits for a killed process; `false` when it does not end.
 fn reap(child: &mut Child) -> bool {
     process::ended(child, KILL_MS_MAX).unwrap_or(false) && child.wait().is_ok()
@@ -368,8 +299,8 @@ fn post_mortem(
     before: &Before,
     finished: Option<Finished>,
 ) -> Finished {
-    let kills = oom_kills().saturating_sub(before.oom_kills);
-    let provoked = oom_in_groups();
+    let kills = oom::kills().saturating_sub(before.oom_kills);
+    let provoked = oom::in_groups();
     let cleaned = workload::clean_up();
     let completed = |cleaned: Result<(), SysError>| {
         let outcome = cleaned.map_or_else(
@@ -379,7 +310,7 @@ fn post_mortem(
         Finished::early(outcome)
     };
     if status.signal() == Some(libc::SIGKILL) && kills > 0 && provoked == 0 {
-        say(frames, Body::Finding(oom_finding(job, kills)));
+        say(frames, Body::Finding(oom::finding(job, kills)));
         return completed(cleaned);
     }
     let fault = board.fault().filter(|_| status.code() == Some(FAULT_EXIT));

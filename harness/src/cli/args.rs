@@ -47,6 +47,11 @@ Examples:
   patchproof build workflows/demo.yaml
   patchproof build workflows/demo.yaml --filter 'fixed.*' --json | jq -r 'select(.event == \"kernel_ready\").dir'")]
     Build(Build),
+    /// Says what this host can do: tools, sandbox, space, and whether a kernel really boots
+    #[command(after_help = "\
+Exit code 3 where a demo could not run; each thing that is missing comes with the line that mends it.
+Whether the accelerator works is found out by booting a kernel of the cache, where there is one.")]
+    Doctor,
     /// Prints the workloads with their parameters, defaults and limits
     Workloads,
     /// Shows or shrinks what is kept: kernels, sources, build folders
