@@ -10,7 +10,7 @@ use tool::{Bench, Ran};
 /// A folder with links to every program of PATH but the named ones.
 fn path_without(bench: &Bench, missing: &[&str]) -> String {
     let dir = bench.path("bin");
-    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::create_dir_all(&dir).expect("the folder can be written");
     let path = std::env::var_os("PATH").expect("a PATH");
     for folder in std::env::split_paths(&path) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
