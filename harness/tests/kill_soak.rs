@@ -237,6 +237,8 @@ cases:
   pressure: { workload: zswap_pressure, budget: 3s }
 matrix: { kernel: [fixed], machine: [small], case: [healthy, pressure, corrupt] }
 expect:
+  # Beside whatever else runs on the host: how much it does is not what is tested.
+  - { case: pressure, verdict: any }
   - { case: corrupt, verdict: fail, finding: flipped }
 ";
 

@@ -118,6 +118,45 @@ fn a_frozen_guest_waits_for_whoever_looks_and_stays_a_finding() {
     assert_eq!(cell(&ran.summary(), 0)["findings"][0]["class"], "oom");
 }
 
+/// The cells of which an event told.
+fn cells_of(ran: &tool::Ran, event: &str, key: &str) -> Vec<String> {
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|object| object["event"] == event)
+        .map(|object| object[key].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_stopped_run_is_finished_without_running_again_what_was_done() {
+    let bench = Bench::new();
+    let plain = std::fs::read_to_string(bench.matrix("keeps its promises")).unwrap();
+    let many = plain.replace("case: [c] }", "case: [c], repeat: 30 }");
+    let matrix = bench.write("many.yaml", &many);
+    let started = tool::start(&["run", &matrix, "--json"], &bench.env(&[]));
+    started.wait_for("cell_done");
+    started.signal(nix::sys::signal::Signal::SIGINT);
+    let stopped = started.finish();
+    assert_eq!(stopped.exit, 3, "{stopped:?}");
+    let done = cells_of(&stopped, "cell_done", "id");
+    let left = stopped.summary()["not_run"].as_array().unwrap().len();
+    assert_eq!(done.len() + left, 30);
+
+    let again = bench.patchproof(&["run", "--resume", "last", "--json"], &[]);
+    assert_eq!(again.exit, 0, "{again:?}");
+    assert_eq!(again.run_dir(), stopped.run_dir(), "it is the same run");
+    let started = cells_of(&again, "cell_started", "cell");
+    assert_eq!(started.len(), left, "{started:?}");
+    assert!(
+        started.iter().all(|id| !done.contains(id)),
+        "{started:?} {done:?}"
+    );
+    let summary = again.summary();
+    assert_eq!(summary["cells"].as_array().unwrap().len(), 30);
+    assert_eq!(summary["not_run"], Value::Array(Vec::new()));
+}
+
 #[test]
 fn without_qemu_the_error_says_what_to_install() {
     let bench = Bench::new();

@@ -103,7 +103,7 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         source,
     })?;
     let channels = Channels::listen(&runtime_dir)?;
-    let args = qemu::argv(&qemu::Machine {
+    let mut args = qemu::argv(&qemu::Machine {
         accel: config.accel,
         cpus: config.cpus,
         memory_mib: config.memory_mib,
@@ -115,6 +115,10 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         frames: channels.frames(),
         qmp: channels.qmp(),
     });
+    if config.freeze_on_finding {
+        // Takes the guest's note of where its things are into the dump, for those that read it.
+        args.extend(["-device", "vmcoreinfo"].map(Into::into));
+    }
     let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, is_gone) = watch::channel(false);
     let (orders, given) = mpsc::unbounded_channel();

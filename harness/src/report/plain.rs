@@ -119,6 +119,9 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             for cell in summary.cells.iter().filter(|c| !c.as_expected) {
                 lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
             }
+            if !summary.not_run.is_empty() {
+                lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
+            }
             lines.push(closing(summary.exit, summary.not_run.len()).to_owned());
             lines
         }

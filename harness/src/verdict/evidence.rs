@@ -93,11 +93,17 @@ pub struct HostShare {
 }
 
 impl HostShare {
-    /// Whether the host kept the emulator waiting for longer than it let it run: what did not come in time
-    /// says nothing about the guest then.
+    /// Whether the host kept the emulator waiting for longer than it let it run: rates say nothing then.
     #[must_use]
     pub fn starved(&self) -> bool {
         self.wait_s.is_some_and(|wait_s| wait_s > self.cpu_s.max(1.0))
+    }
+
+    /// Whether the emulator besides got less than a quarter of one CPU: what did not come in time says nothing
+    /// about the guest then. (One that spins for ever on a busy host gets more, and is a hang.)
+    #[must_use]
+    pub fn hardly_ran(&self) -> bool {
+        self.starved() && self.cpu_s < self.wall_s / 4.0
     }
 }
 

@@ -196,7 +196,7 @@ fn death(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<Finding> {
         })
     };
     match evidence.ending {
-        Ending::Deadline(_) if evidence.host.starved() => None,
+        Ending::Deadline(_) if evidence.host.hardly_ran() => None,
         Ending::Reset | Ending::Panicked if !booted => Some(Finding::new(
             Class::Boot,
             "the guest reset itself before it reached the agent",
