@@ -168,7 +168,7 @@ impl Soak {
         let mut moments = Moments::new();
         let signals = [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT];
         for n in 0..times {
-            let signal = signals[n as usize % signals.len()];
+            let signal = signals[moments.next() as usize % signals.len()];
             let after = moments.within(self.span);
             let stage = self.once(after, signal);
             eprintln!("{n}: {signal} after {after:.1?}, last event {stage}: nothing left, finished");
@@ -259,7 +259,7 @@ fn a_real_run_that_is_killed_at_random_leaves_nothing_and_can_be_finished() {
         root: Some(project().to_owned()),
         env,
         cells: 3,
-        span: Duration::from_secs(20),
+        span: Duration::from_secs(16),
         bench,
     };
     soak.run(times(2));
