@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 mod canary;
+mod khugepaged_collapse;
 mod zswap_pressure;
 pub use canary::Canary;
+pub use khugepaged_collapse::KhugepagedCollapse;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -135,6 +137,15 @@ pub enum Counter {
     ZswapLoad,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
+    Collapses,
+    /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
+    /// mapped page by page.
+    Retractions,
+    /// Pages zapped by an antagonist.
+    Zaps,
+    /// `thp_split_page` of /proc/vmstat.
+    HugeSplits,
 }
 
 impl Counter {
@@ -150,6 +161,10 @@ impl Counter {
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::Collapses => "huge pages to collapse into",
+            Self::Retractions => "page tables retracted",
+            Self::Zaps => "pages zapped",
+            Self::HugeSplits => "huge pages split",
         }
     }
 }
@@ -169,6 +184,8 @@ pub struct Floor {
 pub enum Workload {
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
+    /// Huge pages collapsed, retracted and split.
+    KhugepagedCollapse(KhugepagedCollapse),
     /// A fault on purpose, to show that it would be noticed.
     Canary(Canary),
 }
@@ -192,7 +209,7 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info(), Canary::info()]
+        vec![ZswapPressure::info(), KhugepagedCollapse::info(), Canary::info()]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -231,6 +248,13 @@ impl Workload {
                     .map_err(|why| BuildError::Together(why.to_owned()))?;
                 Ok(Self::ZswapPressure(params))
             }
+            KhugepagedCollapse::NAME => {
+                let params = KhugepagedCollapse::from_values(given);
+                params
+                    .consistent()
+                    .map_err(|why| BuildError::Together(why.to_owned()))?;
+                Ok(Self::KhugepagedCollapse(params))
+            }
             Canary::NAME => Ok(Self::Canary(Canary::from_values(given))),
             _ => Err(BuildError::Unknown),
         }
@@ -241,7 +265,20 @@ impl Workload {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::KhugepagedCollapse(_) => KhugepagedCollapse::NAME,
             Self::Canary(_) => Canary::NAME,
+        }
+    }
+
+    /// Checks what no single parameter's limits can.
+    ///
+    /// # Errors
+    /// What is impossible together, for people.
+    pub fn consistent(&self) -> Result<(), &'static str> {
+        match self {
+            Self::ZswapPressure(p) => p.consistent(),
+            Self::KhugepagedCollapse(p) => p.consistent(),
+            Self::Canary(_) => Ok(()),
         }
     }
 
@@ -250,6 +287,7 @@ impl Workload {
     pub fn floors(&self) -> Vec<Floor> {
         match self {
             Self::ZswapPressure(p) => p.floors(),
+            Self::KhugepagedCollapse(p) => p.floors(),
             Self::Canary(p) => p.floors(),
         }
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 
 pub mod canary;
 pub mod evidence;
+pub mod khugepaged_collapse;
 pub mod stop;
 pub mod swapoff;
 pub mod zswap_pressure;
@@ -78,6 +79,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
         Workload::Canary(params) => canary::run(env, params),
+        Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
     }
 }
 
@@ -86,6 +88,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
 /// # Errors
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
+    khugepaged_collapse::clean_up();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }

@@ -24,7 +24,7 @@ fn a_good_file_becomes_what_it_says() {
     assert_eq!(spec.machines["small"].backend, Backend::Qemu);
     assert_eq!(spec.machines["small"].memory, 300 << 20);
     let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload else {
-        panic!("{:?}", spec.cases["pressure"])
+        panic!("{:?}", spec.cases["pressure"].workload);
     };
     assert_eq!(params.arena, 4 << 20);
     let racepoint = spec.matrix.racepoint.as_ref().unwrap();
@@ -510,12 +510,12 @@ fn cases() {
     /m/a.yaml:8:25: error: there is no workload `memtest`
       8 |   pressure: { workload: memtest, seed: 1, budget: 30s, params: { arena: 4MiB } }
         |                         ^^^^^^^
-      help: workloads are `zswap_pressure`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
     --
     /m/a.yaml:8:3: error: case `pressure` lacks the key `workload`
       8 |   pressure: { seed: 1, budget: 30s, params: { arena: 4MiB } }
         |   ^^^^^^^^
-      help: workloads are `zswap_pressure`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
     --
     /m/a.yaml:8:47: error: `seed` must be a whole number of 64 bits, not -1
       8 |   pressure: { workload: zswap_pressure, seed: -1, budget: 30s, params: { arena: 4MiB } }
