@@ -178,6 +178,11 @@ pub enum Seen {
         /// The other one's value.
         other: u64,
     },
+    /// The machine ran out of memory outside of every limit that the workload had set.
+    OutOfMemory {
+        /// Processes that the kernel ended for it.
+        kills: u64,
+    },
     /// The kernel's taint mask grew while the case ran.
     Taint {
         /// Before.

@@ -14,6 +14,7 @@ pub mod cgroup;
 pub mod diskfile;
 pub mod ext4;
 pub mod file;
+pub mod foreign;
 pub mod forked;
 pub mod knob;
 pub mod machine;

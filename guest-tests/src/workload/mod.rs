@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub mod canary;
 pub mod evidence;
 pub mod khugepaged_collapse;
 pub mod stop;
@@ -77,6 +78,7 @@ pub enum CaseError {
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::Canary(params) => canary::run(env, params),
         Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
     }
 }
