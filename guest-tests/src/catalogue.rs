@@ -236,13 +236,9 @@ workloads! {
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure,
     /// Huge pages collapsed, retracted and split.
-<<<<<<< HEAD
     KhugepagedCollapse,
-=======
-    KhugepagedCollapse(KhugepagedCollapse),
     /// A fault on purpose, to show that it would be noticed.
-    Canary(Canary),
->>>>>>> faults
+    Canary,
 }
 
 /// What the catalogue says of one workload.
@@ -261,15 +257,6 @@ pub struct Info {
 }
 
 impl Workload {
-<<<<<<< HEAD
-=======
-    /// Every workload of the suite.
-    #[must_use]
-    pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info(), KhugepagedCollapse::info(), Canary::info()]
-    }
-
->>>>>>> faults
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
     ///
     /// # Errors
@@ -298,63 +285,10 @@ impl Workload {
         if !wrong.is_empty() {
             return Err(BuildError::Params(wrong));
         }
-<<<<<<< HEAD
         let made = Self::from_values(name, given).ok_or(BuildError::Unknown)?;
         made.consistent()
             .map_err(|why| BuildError::Together(why.to_owned()))?;
         Ok(made)
-=======
-        match name {
-            ZswapPressure::NAME => {
-                let params = ZswapPressure::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::ZswapPressure(params))
-            }
-            KhugepagedCollapse::NAME => {
-                let params = KhugepagedCollapse::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::KhugepagedCollapse(params))
-            }
-            Canary::NAME => Ok(Self::Canary(Canary::from_values(given))),
-            _ => Err(BuildError::Unknown),
-        }
-    }
-
-    /// Name, as in YAML.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZswapPressure(_) => ZswapPressure::NAME,
-            Self::KhugepagedCollapse(_) => KhugepagedCollapse::NAME,
-            Self::Canary(_) => Canary::NAME,
-        }
-    }
-
-    /// Checks what no single parameter's limits can.
-    ///
-    /// # Errors
-    /// What is impossible together, for people.
-    pub fn consistent(&self) -> Result<(), &'static str> {
-        match self {
-            Self::ZswapPressure(p) => p.consistent(),
-            Self::KhugepagedCollapse(p) => p.consistent(),
-            Self::Canary(_) => Ok(()),
-        }
-    }
-
-    /// Least rates under software emulation; the least that a machine must reach everywhere.
-    #[must_use]
-    pub fn floors(&self) -> Vec<Floor> {
-        match self {
-            Self::ZswapPressure(p) => p.floors(),
-            Self::KhugepagedCollapse(p) => p.floors(),
-            Self::Canary(p) => p.floors(),
-        }
->>>>>>> faults
     }
 }
 
