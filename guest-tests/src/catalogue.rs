@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod uffd_move;
 mod zswap_pressure;
+pub use uffd_move::UffdMove;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -133,6 +135,16 @@ pub enum Counter {
     ZswapLoad,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// Pages that UFFDIO_MOVE moved.
+    Moves,
+    /// Of those, pages that were swapped out when the call was made.
+    MovesSwapped,
+    /// Of those, pages that were in the swap cache as well.
+    MovesCached,
+    /// Replies of UFFDIO_MOVE that say that somebody else was in the way (EAGAIN, EBUSY).
+    MovesContended,
+    /// Pages moved while another thread meddled with them, each checked against every legal order.
+    Duels,
 }
 
 impl Counter {
@@ -148,6 +160,11 @@ impl Counter {
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::Moves => "pages moved",
+            Self::MovesSwapped => "swapped pages moved",
+            Self::MovesCached => "pages in the swap cache moved",
+            Self::MovesContended => "contended moves",
+            Self::Duels => "duels",
         }
     }
 }
@@ -167,6 +184,8 @@ pub struct Floor {
 pub enum Workload {
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
+    /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
+    UffdMove(UffdMove),
 }
 
 /// What the catalogue says of one workload.
@@ -188,7 +207,7 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info()]
+        vec![ZswapPressure::info(), UffdMove::info()]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -227,6 +246,13 @@ impl Workload {
                     .map_err(|why| BuildError::Together(why.to_owned()))?;
                 Ok(Self::ZswapPressure(params))
             }
+            UffdMove::NAME => {
+                let params = UffdMove::from_values(given);
+                params
+                    .consistent()
+                    .map_err(|why| BuildError::Together(why.to_owned()))?;
+                Ok(Self::UffdMove(params))
+            }
             _ => Err(BuildError::Unknown),
         }
     }
@@ -236,6 +262,18 @@ impl Workload {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::UffdMove(_) => UffdMove::NAME,
+        }
+    }
+
+    /// Checks what no single parameter's limits can.
+    ///
+    /// # Errors
+    /// What is impossible together, for people.
+    pub fn consistent(&self) -> Result<(), &'static str> {
+        match self {
+            Self::ZswapPressure(p) => p.consistent(),
+            Self::UffdMove(p) => p.consistent(),
         }
     }
 
@@ -244,6 +282,7 @@ impl Workload {
     pub fn floors(&self) -> Vec<Floor> {
         match self {
             Self::ZswapPressure(p) => p.floors(),
+            Self::UffdMove(p) => p.floors(),
         }
     }
 }

@@ -12,13 +12,16 @@ pub mod arena;
 pub mod board;
 pub mod cgroup;
 pub mod file;
+pub mod fork;
 pub mod knob;
 pub mod machine;
+pub mod memory;
 pub mod pagemap;
 pub mod proc;
 pub mod process;
 pub mod racepoint;
 pub mod swap;
+pub mod uffd;
 pub mod vmstat;
 pub mod zswap;
 

@@ -15,6 +15,20 @@ pub enum Op {
     PageOut,
     /// Another thread verified it.
     Peek,
+    /// It was moved here by `UFFDIO_MOVE`.
+    MovedHere,
+    /// It was moved away by `UFFDIO_MOVE`.
+    MovedAway,
+    /// It was filled by `UFFDIO_COPY` or `UFFDIO_ZEROPAGE`.
+    Fill,
+    /// It was dropped (`MADV_DONTNEED`), or may be (`MADV_FREE`).
+    Drop,
+    /// Its write-protection was changed.
+    Protect,
+    /// It was poisoned.
+    Poison,
+    /// It was moved, or not, while another thread meddled with it.
+    Duel,
 }
 
 impl Op {
@@ -24,6 +38,13 @@ impl Op {
             Self::Rewrite => "rewritten",
             Self::PageOut => "paged out",
             Self::Peek => "read by another",
+            Self::MovedHere => "moved here",
+            Self::MovedAway => "moved away",
+            Self::Fill => "filled",
+            Self::Drop => "dropped",
+            Self::Protect => "protected or unprotected",
+            Self::Poison => "poisoned",
+            Self::Duel => "fought over in a duel",
         }
     }
 }

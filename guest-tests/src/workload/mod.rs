@@ -14,8 +14,12 @@ use std::io;
 use std::path::Path;
 
 pub mod evidence;
+pub mod phase;
+pub mod rest;
 pub mod stop;
 pub mod swapoff;
+pub mod tight;
+pub mod uffd_move;
 pub mod zswap_pressure;
 
 /// Name of the control group that holds those of the workloads.
@@ -76,6 +80,7 @@ pub enum CaseError {
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::UffdMove(params) => uffd_move::run(env, params),
     }
 }
 
