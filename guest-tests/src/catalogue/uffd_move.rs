@@ -18,7 +18,7 @@ params! {
         swap_area: bytes = 4 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
         short_slots: count = 12, 0, 1_000_000, &[], "swap slots that the pages lack, so that a slot that comes free is taken at once; 0 leaves slots free";
         content: word = "mixed", 0, 0, &["small", "mixed"], "how well pages compress: small, or mixed (anything from same-filled to incompressible)";
-        duels: count = 120, 0, 1000, &[], "weight of a duel: one page moved while the meddler acts on it and on a bystander";
+        duels: count = 300, 0, 1000, &[], "weight of a duel: one page moved while the meddler acts on it and on a bystander";
         moves: count = 120, 0, 1000, &[], "weight of a move of several pages";
         reads: count = 80, 0, 1000, &[], "weight of verifying pages";
         writes: count = 60, 0, 1000, &[], "weight of rewriting pages";
@@ -87,21 +87,21 @@ impl UffdMove {
         let mut floors = vec![
             Floor {
                 counter: Counter::PagesVerified,
-                per_s: 200,
+                per_s: 40,
             },
             Floor {
                 counter: Counter::Moves,
-                per_s: 100,
+                per_s: 20,
             },
             Floor {
                 counter: Counter::MovesSwapped,
-                per_s: 20,
+                per_s: 8,
             },
         ];
         if self.duels > 0 {
             floors.push(Floor {
                 counter: Counter::Duels,
-                per_s: 20,
+                per_s: 8,
             });
         }
         floors

@@ -191,10 +191,12 @@ impl<'a> Meddler<'a> {
         }
         self.memory
             .touch(self.stage.bystander(task.bystander), task.bystander.page)?;
-        for side in &self.stage.sides {
-            side.advise(own.clone(), Advice::PageOut)?;
+        if self.rng.next_u32().is_multiple_of(2) {
+            for side in &self.stage.sides {
+                side.advise(own.clone(), Advice::PageOut)?;
+            }
         }
-        if !self.rng.next_u32().is_multiple_of(4) {
+        if !self.rng.next_u32().is_multiple_of(3) {
             for _ in 0..TRIES {
                 spin_ns(WRITTEN_NS);
                 let mut resident = [0];
@@ -221,13 +223,17 @@ impl<'a> Meddler<'a> {
         })
     }
 
-    /// All steps one after the other, from some moment near the mover's start on.
+    /// Steps one after the other, from some moment near the mover's start on, mostly until it is done.
     fn meddle_freely(&mut self, meddling: &mut Meddling, script: &[Vec<Step>]) -> Result<(), Stopped> {
         if self.rng.next_u32().is_multiple_of(2) {
             spin_ns(self.rng.next_u64() % LATE_NS_MAX);
         }
+        let goes_on = self.rng.next_u32().is_multiple_of(4);
         for step in script.iter().flatten() {
             self.step(meddling, *step)?;
+            if !goes_on && !self.ring.is_moving() {
+                break;
+            }
         }
         Ok(())
     }

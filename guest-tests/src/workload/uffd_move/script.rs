@@ -35,12 +35,12 @@ pub enum Step {
 
 /// All steps, with how often they are drawn.
 const STEPS: [(Step, u32); 11] = [
-    (Step::ReadSource, 8),
-    (Step::PageOutSource, 8),
-    (Step::ReadBystander, 8),
-    (Step::PageOutBystander, 8),
-    (Step::DropSource, 2),
-    (Step::FillSource, 6),
+    (Step::ReadSource, 24),
+    (Step::PageOutSource, 24),
+    (Step::ReadBystander, 24),
+    (Step::PageOutBystander, 24),
+    (Step::DropSource, 8),
+    (Step::FillSource, 24),
     (Step::ReadDestination, 1),
     (Step::PageOutDestination, 1),
     (Step::FillDestination, 1),
@@ -48,7 +48,7 @@ const STEPS: [(Step, u32); 11] = [
     (Step::Squeeze, 1),
 ];
 /// One step in so many is drawn whatever its effect.
-const ANY_ONE_IN: u32 = 10;
+const ANY_ONE_IN: u32 = 16;
 /// The most parts and the most steps of a part.
 pub const PARTS_MAX: usize = 3;
 const STEPS_MAX: usize = 4;
@@ -134,13 +134,13 @@ impl Guess {
 /// Draws the parts of a duel: what is done at the first place where the mover may be held, at the
 /// second, and so on. Without holds the parts follow each other.
 pub fn draw(rng: &mut impl Rng, mut guess: Guess) -> Vec<Vec<Step>> {
-    let parts = 1 + rng.next_u32() as usize % PARTS_MAX;
+    let parts = [1, 2, 2, PARTS_MAX][rng.next_u32() as usize % 4];
     let mut script = Vec::with_capacity(parts);
     for _ in 0..parts {
-        // Two steps are the likeliest.
-        let len = 1 + (rng.next_u32() % 2 + rng.next_u32() % 2 + u32::from(rng.next_u32().is_multiple_of(8))) as usize;
+        // Two steps are the likeliest: one page leaves its slot and another one takes it.
+        let len = [1, 2, 2, 2, 2, 3, 3, STEPS_MAX][rng.next_u32() as usize % 8];
         let mut part = Vec::with_capacity(len);
-        for _ in 0..len.min(STEPS_MAX) {
+        for _ in 0..len {
             let step = one(rng, guess);
             guess = guess.after(step);
             part.push(step);

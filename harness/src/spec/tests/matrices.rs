@@ -74,7 +74,9 @@ fn a_good_file_becomes_what_it_says() {
     );
     assert_eq!(spec.machines["small"].backend, Backend::Qemu);
     assert_eq!(spec.machines["small"].memory, 300 << 20);
-    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload;
+    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload else {
+        panic!("another workload");
+    };
     assert_eq!(params.arena, 4 << 20);
     let racepoint = spec.matrix.racepoint.as_ref().unwrap();
     assert_eq!(racepoint[1].name, "zswap_writeback");
@@ -707,6 +709,18 @@ fn axes() {
       5 | matrix: { include: [] }
         | ^^^^^^
     ");
+}
+
+#[test]
+fn a_racepoint_that_holds_is_left_to_the_workload() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let spec = good(&GOOD.replace(setting, "{ zswap_writeback: { hold: 30ms } }]"));
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!((arm.delay_us_max, arm.hold_us_max), (0, 30_000));
+    insta::assert_snapshot!(each_bad(&[
+        (setting, "{ zswap_writeback: { hold: 1s } }]"),
+        (setting, "{ zswap_writeback: { hold: 1ms, delay: 1us } }]"),
+    ]), @"");
 }
 
 #[test]
