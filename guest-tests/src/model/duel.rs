@@ -84,13 +84,7 @@ pub fn duel(origin: &Origin, start: &Ends, moved: OneMove, acts: &[Act]) -> Resu
 type Stuck = (usize, Option<Box<Mismatch>>);
 
 /// The states after the acts with the move before act number `at`.
-fn one_order(
-    origin: &Origin,
-    start: &Ends,
-    moved: OneMove,
-    acts: &[Act],
-    at: usize,
-) -> Result<Ends, Stuck> {
+fn one_order(origin: &Origin, start: &Ends, moved: OneMove, acts: &[Act], at: usize) -> Result<Ends, Stuck> {
     let mut ends = start.clone();
     for number in 0..=acts.len() {
         if number == at {

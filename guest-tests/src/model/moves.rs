@@ -131,8 +131,9 @@ pub fn replied(
             (holes_are_allowed).then(|| (source.clone(), destination.with_hole()))
         }
         None => Some(apply_move(source, &destination.with_hole(), Moved::Yes)),
-        Some(ENOENT) => (!holes_are_allowed && source.may_be_hole())
-            .then(|| (source.with_hole(), destination.clone())),
+        Some(ENOENT) => {
+            (!holes_are_allowed && source.may_be_hole()).then(|| (source.with_hole(), destination.clone()))
+        }
         Some(EEXIST) => (!is(destination, Holds::Hole)).then(unchanged),
         Some(EBUSY) => (!is(source, Holds::Hole) && !is(source, Holds::Poisoned)).then(unchanged),
         Some(EFAULT) => is(source, Holds::Poisoned).then(unchanged),

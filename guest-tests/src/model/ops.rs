@@ -261,12 +261,7 @@ impl PageState {
     fn own_generation(&self, held: Holds) -> u32 {
         match held {
             Holds::Stamp(Name { page, generation }) if page == self.page => generation,
-            Holds::Stamp(_)
-            | Holds::Zero
-            | Holds::Hole
-            | Holds::File
-            | Holds::Beyond
-            | Holds::Poisoned => 0,
+            Holds::Stamp(_) | Holds::Zero | Holds::Hole | Holds::File | Holds::Beyond | Holds::Poisoned => 0,
         }
     }
 

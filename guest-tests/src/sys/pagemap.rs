@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_largest_offset_keeps_clear_of_the_flags() {
-        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 1) - 9);
+        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 10));
         assert_eq!(
             entry.slot(),
             Some(Slot {

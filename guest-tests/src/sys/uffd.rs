@@ -217,7 +217,11 @@ impl Uffd {
         to: (&Arena, usize),
         holes_are_allowed: bool,
     ) -> Reply {
-        let mode = if holes_are_allowed { MOVE_ALLOW_SRC_HOLES } else { 0 };
+        let mode = if holes_are_allowed {
+            MOVE_ALLOW_SRC_HOLES
+        } else {
+            0
+        };
         let pages = from.1.len();
         let [src, len] = bytes_of(from.0, from.1);
         let [dst, _] = bytes_of(to.0, to.1..to.1 + pages);
@@ -265,6 +269,10 @@ mod tests {
     #[test]
     fn features_are_asked_for_one_by_one() {
         let all = Features::MOVE.and(Features::SIGBUS);
-        assert!(all.has(Features::MOVE) && !all.has(Features::POISON) && !all.has(Features::WP.and(Features::MOVE)));
+        assert!(
+            all.has(Features::MOVE)
+                && !all.has(Features::POISON)
+                && !all.has(Features::WP.and(Features::MOVE))
+        );
     }
 }

@@ -94,7 +94,12 @@ impl Books {
 ///
 /// # Errors
 /// When a call failed that must not.
-pub fn conservation(env: &Env<'_>, memory: &[&Arena], shared: u64, groups: &[&Cgroup]) -> Result<(), CaseError> {
+pub fn conservation(
+    env: &Env<'_>,
+    memory: &[&Arena],
+    shared: u64,
+    groups: &[&Cgroup],
+) -> Result<(), CaseError> {
     let pagemap = Pagemap::open()?;
     let mut books = Books {
         pagemap: 0,
@@ -132,7 +137,11 @@ pub fn conservation(env: &Env<'_>, memory: &[&Arena], shared: u64, groups: &[&Cg
 ///
 /// # Errors
 /// When a call failed that must not.
-pub fn settle(env: &Env<'_>, what: &str, count: impl Fn() -> Result<u64, CaseError>) -> Result<(), CaseError> {
+pub fn settle(
+    env: &Env<'_>,
+    what: &str,
+    count: impl Fn() -> Result<u64, CaseError>,
+) -> Result<(), CaseError> {
     let start = proc::uptime_ns();
     let mut left = count()?;
     while left != 0 && (proc::uptime_ns() - start) / 1_000_000 < SETTLE_MS_MAX {

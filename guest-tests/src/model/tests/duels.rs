@@ -38,12 +38,18 @@ fn place(page: u32) -> PageState {
 
 /// A page at the source, nothing at the destination.
 fn start() -> [PageState; 2] {
-    [place(SOURCE).apply(Op::Store(name(SOURCE, 1))), place(DESTINATION)]
+    [
+        place(SOURCE).apply(Op::Store(name(SOURCE, 1))),
+        place(DESTINATION),
+    ]
 }
 
 fn fought(errno: Option<i32>, holes: bool, acts: &[Act]) -> Result<Vec<[Content; 2]>, Unexplained> {
     let outcomes = duel(&origin(), &start(), OneMove { errno, holes }, acts)?;
-    Ok(outcomes.into_iter().map(|ends| ends.map(|end| end.content)).collect())
+    Ok(outcomes
+        .into_iter()
+        .map(|ends| ends.map(|end| end.content))
+        .collect())
 }
 
 fn is(page: u32, generation: u32) -> Content {
@@ -63,22 +69,35 @@ fn alone_a_move_moves_or_does_not() {
 
 #[test]
 fn what_is_filled_again_goes_in_either_order() {
-    let again = [Act::Drop(Side::Source), Act::Fill(Side::Source, name(SOURCE, 2), None)];
+    let again = [
+        Act::Drop(Side::Source),
+        Act::Fill(Side::Source, name(SOURCE, 2), None),
+    ];
     let moved = fought(None, false, &again).unwrap();
     assert_eq!(moved, [[is(SOURCE, 2), is(SOURCE, 1)], [HOLE, is(SOURCE, 2)]]);
     let hole_moved = fought(None, true, &again).unwrap();
     assert!(hole_moved.contains(&[is(SOURCE, 2), HOLE]));
-    assert_eq!(fought(Some(ENOENT), false, &again), Ok(vec![[is(SOURCE, 2), HOLE]]));
+    assert_eq!(
+        fought(Some(ENOENT), false, &again),
+        Ok(vec![[is(SOURCE, 2), HOLE]])
+    );
     assert_eq!(fought(Some(ENOENT), true, &again), Err(Unexplained::Replies));
 }
 
 #[test]
 fn one_of_two_takes_the_destination() {
     let fill = |errno| [Act::Fill(Side::Destination, name(DESTINATION, 1), errno)];
-    assert_eq!(fought(None, false, &fill(Some(EEXIST))), Ok(vec![[HOLE, is(SOURCE, 1)]]));
+    assert_eq!(
+        fought(None, false, &fill(Some(EEXIST))),
+        Ok(vec![[HOLE, is(SOURCE, 1)]])
+    );
     let lost = fought(Some(EEXIST), false, &fill(None));
     assert_eq!(lost, Ok(vec![[is(SOURCE, 1), is(DESTINATION, 1)]]));
-    assert_eq!(fought(None, false, &fill(None)), Err(Unexplained::Replies), "both say that they did");
+    assert_eq!(
+        fought(None, false, &fill(None)),
+        Err(Unexplained::Replies),
+        "both say that they did"
+    );
 }
 
 #[test]
@@ -92,7 +111,10 @@ fn readings_tell_when_the_page_went() {
     assert!(matches!(wrong, Unexplained::Reading(m) if m.class == Class::Resurrected));
     let wrong = fought(Some(EBUSY), false, &[seen(None)]).expect_err("it never left");
     assert!(matches!(wrong, Unexplained::Reading(m) if m.class == Class::Faulted));
-    let both = [seen(Some(there.clone())), Act::Read(Side::Destination, Some(there))];
+    let both = [
+        seen(Some(there.clone())),
+        Act::Read(Side::Destination, Some(there)),
+    ];
     assert!(fought(None, false, &both).is_ok());
     let reversed: Vec<Act> = both.into_iter().rev().collect();
     assert!(fought(None, false, &reversed).is_err(), "at most one side has it");
@@ -107,7 +129,11 @@ fn poison_stays_where_it_is_until_it_is_dropped_or_filled() {
     assert!(zero.is_err(), "poison that reads zero was lost");
     assert_eq!(replied(&poisoned, &place(DESTINATION), None, true), None);
     assert!(replied(&poisoned, &place(DESTINATION), Some(14), false).is_some());
-    assert_eq!(replied(&start()[0], &poisoned, None, false), None, "a destination that is taken");
+    assert_eq!(
+        replied(&start()[0], &poisoned, None, false),
+        None,
+        "a destination that is taken"
+    );
     assert_eq!(poisoned.apply(Op::DontNeed).content, HOLE);
     assert_eq!(poisoned.apply(Op::Free).content, HOLE);
     let filled = fill_replied(&poisoned, name(SOURCE, 3), None).expect("poison is replaced");
@@ -124,7 +150,11 @@ enum Do {
 
 fn acts() -> impl Strategy<Value = Vec<Do>> {
     let side = || prop_oneof![Just(Side::Source), Just(Side::Destination)];
-    let one = prop_oneof![side().prop_map(Do::Read), side().prop_map(Do::Drop), side().prop_map(Do::Fill)];
+    let one = prop_oneof![
+        side().prop_map(Do::Read),
+        side().prop_map(Do::Drop),
+        side().prop_map(Do::Fill)
+    ];
     proptest::collection::vec(one, 0..6)
 }
 
@@ -146,9 +176,10 @@ fn in_order(plan: &[Do], at: usize, holes: bool) -> (OneMove, Vec<Act>, [Content
         }
         match plan.get(number) {
             Some(Do::Read(side)) => {
-                let data = match ends[*side as usize].content {
-                    Content::Is(Holds::Stamp(of)) => Some(held(of.page, of.generation)),
-                    _ => None,
+                let data = if let Content::Is(Holds::Stamp(of)) = ends[*side as usize].content {
+                    Some(held(of.page, of.generation))
+                } else {
+                    None
                 };
                 acts.push(Act::Read(*side, data));
             }

@@ -132,7 +132,11 @@ impl Ring {
         let nothing = |_: &mut Slot| !self.is(State::Posted) && !self.is(State::Over);
         let waited = self.wake.wait_timeout_while(guard, timeout, nothing);
         let (mut guard, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if self.is(State::Posted) { guard.task.take() } else { None }
+        if self.is(State::Posted) {
+            guard.task.take()
+        } else {
+            None
+        }
     }
 
     /// Whether no more duels come.
@@ -194,7 +198,9 @@ mod tests {
             let meddler = scope.spawn(|| {
                 let mut tasks = 0;
                 while !ring.is_over() {
-                    let Some(task) = ring.next(Duration::MAX / 4) else { continue };
+                    let Some(task) = ring.next(Duration::MAX / 4) else {
+                        continue;
+                    };
                     assert_eq!(task.source, (0, 1));
                     assert!(ring.ready());
                     ring.report(vec![Act::Drop(crate::model::Side::Source); tasks]);
@@ -213,7 +219,13 @@ mod tests {
             }
             drop(over);
             assert_eq!(meddler.join().unwrap(), 50);
-            assert!(ring.fight(TASK, || Reply { errno: None, bytes: 0 }).is_none());
+            assert!(
+                ring.fight(TASK, || Reply {
+                    errno: None,
+                    bytes: 0
+                })
+                .is_none()
+            );
         });
     }
 }

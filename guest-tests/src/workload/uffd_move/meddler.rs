@@ -309,7 +309,10 @@ impl<'a> Meddler<'a> {
             Side::Source => meddling.task.source,
             Side::Destination => meddling.task.destination,
         };
-        let (used, first) = (&mut meddling.fills[side as usize], meddling.task.names[side as usize]);
+        let (used, first) = (
+            &mut meddling.fills[side as usize],
+            meddling.task.names[side as usize],
+        );
         if *used == FILLS_MAX {
             return;
         }
@@ -318,7 +321,10 @@ impl<'a> Meddler<'a> {
             ..first
         };
         *used += 1;
-        self.stage.origin().stamp(name.page, name.generation).write(&mut self.page);
+        self.stage
+            .origin()
+            .stamp(name.page, name.generation)
+            .write(&mut self.page);
         let reply = self.stage.uffd.copy(self.arena(at), at.1, &self.page, false);
         meddling.acts.push(Act::Fill(side, name, reply.errno));
     }

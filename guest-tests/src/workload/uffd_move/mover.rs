@@ -61,7 +61,8 @@ impl<'a> Mover<'a> {
         params: &UffdMove,
     ) -> Result<Self, CaseError> {
         let places = pair.places;
-        let own = (0..2 * places).map(|place| stage.fresh(place / places, pair.number * places + place % places));
+        let own =
+            (0..2 * places).map(|place| stage.fresh(place / places, pair.number * places + place % places));
         let seed = env.job.case.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Ok(Self {
             env,
@@ -202,9 +203,10 @@ impl<'a> Mover<'a> {
 
     /// Remembers an operation for whoever has to understand a finding.
     pub(super) fn note(&mut self, op: Op, place: usize, entry: Option<Entry>) {
-        let generation = match self.states[place].content {
-            Content::Is(Holds::Stamp(name)) => name.generation,
-            _ => 0,
+        let generation = if let Content::Is(Holds::Stamp(name)) = self.states[place].content {
+            name.generation
+        } else {
+            0
         };
         let slot = entry.and_then(Entry::slot);
         self.history.note(op, self.number(place), generation, slot);
@@ -220,7 +222,10 @@ impl<'a> Mover<'a> {
             lane.note_page(name.page, name.generation);
         }
         // A fault is the mover's own where something must be there: half of them by instructions.
-        let surely = matches!(self.states[place].content, Content::Is(Holds::Stamp(_) | Holds::Zero));
+        let surely = matches!(
+            self.states[place].content,
+            Content::Is(Holds::Stamp(_) | Holds::Zero)
+        );
         let access = if surely && self.rng.next_u32().is_multiple_of(2) {
             arena.read(page, &mut self.page);
             Access::Done
@@ -253,7 +258,13 @@ impl<'a> Mover<'a> {
     }
 
     /// Tells of a reply that the states of the places rule out.
-    pub(super) fn impossible(&self, phase: &Phase<'_>, call: &str, reply: Reply, places: &[usize]) -> Stopped {
+    pub(super) fn impossible(
+        &self,
+        phase: &Phase<'_>,
+        call: &str,
+        reply: Reply,
+        places: &[usize],
+    ) -> Stopped {
         let errno = reply.errno.map_or("success".to_owned(), |e| {
             std::io::Error::from_raw_os_error(e).to_string()
         });
@@ -268,7 +279,10 @@ impl<'a> Mover<'a> {
                 format!("{entry}; {state:.400}"),
             );
         }
-        context.insert("last operations of the thread".into(), self.history.tell(|_| true));
+        context.insert(
+            "last operations of the thread".into(),
+            self.history.tell(|_| true),
+        );
         let what = Seen::Conservation {
             what: format!("{call} and its reply"),
             one: places.len() as u64,
@@ -316,7 +330,9 @@ impl<'a> Mover<'a> {
         match duel(&self.stage.origin(), &start, one, &acts) {
             Ok(outcomes) => self.settle(phase, [from, to], &outcomes),
             Err(Unexplained::Reading(mismatch)) => Err(self.wrong(phase, *mismatch, from, Entry::default())),
-            Err(Unexplained::Replies) => Err(self.impossible(phase, "UFFDIO_MOVE in a duel", reply, &[from, to])),
+            Err(Unexplained::Replies) => {
+                Err(self.impossible(phase, "UFFDIO_MOVE in a duel", reply, &[from, to]))
+            }
         }
     }
 

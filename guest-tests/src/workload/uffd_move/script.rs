@@ -198,7 +198,9 @@ mod tests {
         let (mut twice, mut at_once) = (0, 0);
         for script in scripts(2000) {
             let there = script.first() == Some(&vec![ReadSource, PageOutBystander]);
-            let back = script.get(1).is_some_and(|p| *p == [ReadBystander, PageOutSource]);
+            let back = script
+                .get(1)
+                .is_some_and(|p| *p == [ReadBystander, PageOutSource]);
             twice += u32::from(there && back);
             at_once += u32::from(script.iter().any(|p| *p == [ReadSource, PageOutSource]));
         }

@@ -160,9 +160,8 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
         return Err(CaseError::Broken(format!("{} is in use as swap", area.path)));
     }
     let knobs = knobs(params)?;
-    let missing = |e: crate::sys::SysError| {
-        CaseError::Missing(format!("memory control groups, version 2 ({e})"))
-    };
+    let missing =
+        |e: crate::sys::SysError| CaseError::Missing(format!("memory control groups, version 2 ({e})"));
     let top = Cgroup::top(CGROUP).map_err(missing)?;
     let (filler, group) = (top.child("filler")?, top.child("arena")?);
     if zswap::available() {

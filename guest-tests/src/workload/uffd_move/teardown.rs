@@ -54,7 +54,12 @@ pub fn check(phase: &Phase<'_>, stage: &Stage, movers: &mut [Mover<'_>]) -> Resu
     }
     for shared in [false, true] {
         let which = Bystander { shared, page: 0 };
-        verify(phase, stage, stage.bystander(which), stage.bystander_number(which))?;
+        verify(
+            phase,
+            stage,
+            stage.bystander(which),
+            stage.bystander_number(which),
+        )?;
     }
     Ok(phase.broken()?)
 }

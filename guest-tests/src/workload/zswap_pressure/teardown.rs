@@ -14,7 +14,10 @@ use crate::workload::{CaseError, Env, rest, swapoff};
 /// When a call failed that must not.
 pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
     let (env, stage) = (pressure.env, pressure.stage);
-    let memory: Vec<&Arena> = [Some(&stage.arena), stage.cold.as_ref()].into_iter().flatten().collect();
+    let memory: Vec<&Arena> = [Some(&stage.arena), stage.cold.as_ref()]
+        .into_iter()
+        .flatten()
+        .collect();
     rest::conservation(env, &memory, 0, &[&stage.arena_group, &stage.filler_group])?;
     env.lane.beat();
     // With everything still mapped: each page comes back through swapoff's own path. Where memory is
