@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod khugepaged_collapse;
 mod uffd_move;
 mod zswap_pressure;
+pub use khugepaged_collapse::KhugepagedCollapse;
 pub use uffd_move::UffdMove;
 pub use zswap_pressure::ZswapPressure;
 
@@ -135,6 +137,15 @@ pub enum Counter {
     ZswapLoad,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
+    Collapses,
+    /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
+    /// mapped page by page.
+    Retractions,
+    /// Pages zapped by an antagonist.
+    Zaps,
+    /// `thp_split_page` of /proc/vmstat.
+    HugeSplits,
     /// Pages that UFFDIO_MOVE moved.
     Moves,
     /// Of those, pages that were swapped out when the call was made.
@@ -160,6 +171,10 @@ impl Counter {
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::Collapses => "huge pages to collapse into",
+            Self::Retractions => "page tables retracted",
+            Self::Zaps => "pages zapped",
+            Self::HugeSplits => "huge pages split",
             Self::Moves => "pages moved",
             Self::MovesSwapped => "swapped pages moved",
             Self::MovesCached => "pages in the swap cache moved",
@@ -184,6 +199,8 @@ pub struct Floor {
 pub enum Workload {
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
+    /// Huge pages collapsed, retracted and split.
+    KhugepagedCollapse(KhugepagedCollapse),
     /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
     UffdMove(UffdMove),
 }
@@ -207,7 +224,7 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info(), UffdMove::info()]
+        vec![ZswapPressure::info(), KhugepagedCollapse::info(), UffdMove::info()]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -246,6 +263,13 @@ impl Workload {
                     .map_err(|why| BuildError::Together(why.to_owned()))?;
                 Ok(Self::ZswapPressure(params))
             }
+            KhugepagedCollapse::NAME => {
+                let params = KhugepagedCollapse::from_values(given);
+                params
+                    .consistent()
+                    .map_err(|why| BuildError::Together(why.to_owned()))?;
+                Ok(Self::KhugepagedCollapse(params))
+            }
             UffdMove::NAME => {
                 let params = UffdMove::from_values(given);
                 params
@@ -262,6 +286,7 @@ impl Workload {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::KhugepagedCollapse(_) => KhugepagedCollapse::NAME,
             Self::UffdMove(_) => UffdMove::NAME,
         }
     }
@@ -273,6 +298,7 @@ impl Workload {
     pub fn consistent(&self) -> Result<(), &'static str> {
         match self {
             Self::ZswapPressure(p) => p.consistent(),
+            Self::KhugepagedCollapse(p) => p.consistent(),
             Self::UffdMove(p) => p.consistent(),
         }
     }
@@ -282,6 +308,7 @@ impl Workload {
     pub fn floors(&self) -> Vec<Floor> {
         match self {
             Self::ZswapPressure(p) => p.floors(),
+            Self::KhugepagedCollapse(p) => p.floors(),
             Self::UffdMove(p) => p.floors(),
         }
     }

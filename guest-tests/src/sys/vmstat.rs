@@ -5,12 +5,14 @@ use crate::catalogue::Counter;
 use std::collections::BTreeMap;
 
 /// Which line of /proc/vmstat is which counter.
-const LINES: [(Counter, &str); 5] = [
+const LINES: [(Counter, &str); 7] = [
     (Counter::SwapOut, "pswpout"),
     (Counter::SwapIn, "pswpin"),
     (Counter::ZswapStore, "zswpout"),
     (Counter::ZswapLoad, "zswpin"),
     (Counter::ZswapWriteback, "zswpwb"),
+    (Counter::Collapses, "thp_collapse_alloc"),
+    (Counter::HugeSplits, "thp_split_page"),
 ];
 
 /// One look at the counters: totals since boot.

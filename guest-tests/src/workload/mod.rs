@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 
 pub mod evidence;
+pub mod khugepaged_collapse;
 pub mod phase;
 pub mod rest;
 pub mod stop;
@@ -80,6 +81,7 @@ pub enum CaseError {
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
         Workload::UffdMove(params) => uffd_move::run(env, params),
     }
 }
@@ -89,6 +91,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
 /// # Errors
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
+    khugepaged_collapse::clean_up();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }
