@@ -224,7 +224,11 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info(), KhugepagedCollapse::info(), UffdMove::info()]
+        vec![
+            ZswapPressure::info(),
+            KhugepagedCollapse::info(),
+            UffdMove::info(),
+        ]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.

@@ -191,7 +191,7 @@ impl<'a> Meddler<'a> {
         }
         self.memory
             .touch(self.stage.bystander(task.bystander), task.bystander.page)?;
-        if self.rng.next_u32().is_multiple_of(2) {
+        if !self.rng.next_u32().is_multiple_of(4) {
             for side in &self.stage.sides {
                 side.advise(own.clone(), Advice::PageOut)?;
             }

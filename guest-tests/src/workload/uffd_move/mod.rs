@@ -6,6 +6,7 @@
 //! same time, and [`crate::model::duel`] says which outcomes are legal.
 
 mod antagonist;
+mod contest;
 mod duel;
 mod meddler;
 mod mover;

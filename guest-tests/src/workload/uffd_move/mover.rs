@@ -1,13 +1,9 @@
 //! A mover: owns its pages, knows what each place may hold, and makes every call that changes it.
 
-use super::duel::{FILLS_MAX, Ring, Task};
-use super::meddler;
-use super::stage::{Bystander, Pair, Stage};
+use super::duel::Ring;
+use super::stage::{Pair, Stage};
 use crate::catalogue::{Counter, UffdMove};
-use crate::model::{
-    Content, Fault, Holds, Mismatch, MoveReply, Name, OneMove, PageState, Protection, Unexplained, duel,
-    moved_pages,
-};
+use crate::model::{Content, Fault, Holds, Mismatch, MoveReply, Name, PageState, moved_pages};
 use crate::protocol::Seen;
 use crate::sys::arena::{Advice, Arena, PageWords};
 use crate::sys::board::Lane;
@@ -33,7 +29,7 @@ pub struct Mover<'a> {
     pub(super) env: &'a Env<'a>,
     pub(super) stage: &'a Stage,
     pub(super) pair: Pair,
-    ring: &'a Ring,
+    pub(super) ring: &'a Ring,
     pub(super) params: UffdMove,
     pub(super) rng: Pcg64Mcg,
     pub(super) memory: Memory,
@@ -182,7 +178,7 @@ impl<'a> Mover<'a> {
     }
 
     /// The first of some names.
-    fn names(&mut self, place: usize, count: u32) -> Name {
+    pub(super) fn names(&mut self, place: usize, count: u32) -> Name {
         let first = self.generations[place] + 1;
         self.generations[place] += count;
         Name {
@@ -251,7 +247,13 @@ impl<'a> Mover<'a> {
     }
 
     /// Tells of a mismatch.
-    fn wrong(&self, phase: &Phase<'_>, mismatch: Mismatch, place: usize, before: Entry) -> Stopped {
+    pub(super) fn wrong(
+        &self,
+        phase: &Phase<'_>,
+        mismatch: Mismatch,
+        place: usize,
+        before: Entry,
+    ) -> Stopped {
         let (arena, page) = self.at(place);
         let after = self.pagemap.entry(arena, page).ok();
         phase.mismatch(mismatch, self.number(place), (before, after), &self.history)
@@ -293,96 +295,6 @@ impl<'a> Mover<'a> {
             reply.bytes
         );
         phase.find(what, title, context)
-    }
-
-    /// One page is moved while the meddler acts on it.
-    pub(super) fn duel(&mut self, phase: &Phase<'_>, lane: &Lane) -> Result<(), Stopped> {
-        let from = self.draw(|s| matches!(s.content, Content::Is(Holds::Stamp(_))));
-        let to = self.draw(|s| s.content == Content::Is(Holds::Hole));
-        if from == to {
-            return Ok(());
-        }
-        let bystander: Bystander = meddler::bystander(self.pair, self.rng.next_u32() as usize % 8);
-        let task = Task {
-            source: self.side(from),
-            destination: self.side(to),
-            bystander,
-            tid: lane.tid(),
-            names: [self.names(from, FILLS_MAX), self.names(to, FILLS_MAX)],
-        };
-        let holes = self.rng.next_u32().is_multiple_of(4);
-        let ((source, page), (destination, other)) = (self.at(from), self.at(to));
-        let uffd = &self.stage.uffd;
-        let call = || uffd.r#move((source, page..page + 1), (destination, other), holes);
-        let Some((reply, acts)) = self.ring.fight(task, call) else {
-            return Ok(());
-        };
-        let moved = self.moved(phase, 4096, reply, &[from, to])?;
-        phase.count(Counter::Duels, 1);
-        phase.count(Counter::Moves, moved);
-        let start = [self.states[from].clone(), self.states[to].clone()];
-        let one = OneMove {
-            errno: reply.errno,
-            holes,
-        };
-        self.note(Op::Duel, from, None);
-        self.note(Op::Duel, to, None);
-        match duel(&self.stage.origin(), &start, one, &acts) {
-            Ok(outcomes) => self.settle(phase, [from, to], &outcomes),
-            Err(Unexplained::Reading(mismatch)) => Err(self.wrong(phase, *mismatch, from, Entry::default())),
-            Err(Unexplained::Replies) => {
-                Err(self.impossible(phase, "UFFDIO_MOVE in a duel", reply, &[from, to]))
-            }
-        }
-    }
-
-    /// Reads both ends of a duel: one of the legal outcomes must explain them.
-    fn settle(
-        &mut self,
-        phase: &Phase<'_>,
-        places: [usize; 2],
-        outcomes: &[[PageState; 2]],
-    ) -> Result<(), Stopped> {
-        let mut left: Vec<[PageState; 2]> = outcomes.to_vec();
-        let origin = self.stage.origin();
-        for (end, place) in places.into_iter().enumerate() {
-            let (arena, page) = self.at(place);
-            let entry = self.pagemap.entry(arena, page)?;
-            let access = self.memory.read(arena, page, &mut self.page)?;
-            let mut wrong = None;
-            let narrowed: Vec<[PageState; 2]> = left
-                .into_iter()
-                .filter_map(|mut ends| {
-                    let judged = match access {
-                        Access::Done => ends[end].read(&origin, &self.page),
-                        Access::Faulted => ends[end].fault(&origin, Fault::Sigbus),
-                    };
-                    match judged {
-                        Ok(state) => ends[end] = state,
-                        Err(mismatch) => {
-                            wrong.get_or_insert(mismatch);
-                            return None;
-                        }
-                    }
-                    Some(ends)
-                })
-                .collect();
-            phase.count(Counter::PagesVerified, 1);
-            if let (true, Some(mismatch)) = (narrowed.is_empty(), wrong) {
-                return Err(self.wrong(phase, *mismatch, place, entry));
-            }
-            left = narrowed;
-        }
-        if let Some(ends) = left.into_iter().next() {
-            for (place, state) in places.into_iter().zip(ends) {
-                // Orders that lead to the same content may differ in this.
-                self.states[place] = PageState {
-                    protection: Protection::Unspecified,
-                    ..state
-                };
-            }
-        }
-        Ok(())
     }
 
     /// How many pages a reply says were moved.
