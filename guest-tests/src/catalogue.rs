@@ -11,9 +11,11 @@ use std::fmt;
 
 mod canary;
 mod khugepaged_collapse;
+mod uffd_move;
 mod zswap_pressure;
 pub use canary::Canary;
 pub use khugepaged_collapse::KhugepagedCollapse;
+pub use uffd_move::UffdMove;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -146,6 +148,16 @@ pub enum Counter {
     Zaps,
     /// `thp_split_page` of /proc/vmstat.
     HugeSplits,
+    /// Pages that UFFDIO_MOVE moved.
+    Moves,
+    /// Of those, pages that were swapped out when the call was made.
+    MovesSwapped,
+    /// Of those, pages that were in the swap cache as well.
+    MovesCached,
+    /// Replies of UFFDIO_MOVE that say that somebody else was in the way (EAGAIN, EBUSY).
+    MovesContended,
+    /// Pages moved while another thread meddled with them, each checked against every legal order.
+    Duels,
 }
 
 impl Counter {
@@ -165,6 +177,11 @@ impl Counter {
             Self::Retractions => "page tables retracted",
             Self::Zaps => "pages zapped",
             Self::HugeSplits => "huge pages split",
+            Self::Moves => "pages moved",
+            Self::MovesSwapped => "swapped pages moved",
+            Self::MovesCached => "pages in the swap cache moved",
+            Self::MovesContended => "contended moves",
+            Self::Duels => "duels",
         }
     }
 }
@@ -239,6 +256,8 @@ workloads! {
     KhugepagedCollapse,
     /// A fault on purpose, to show that it would be noticed.
     Canary,
+    /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
+    UffdMove,
 }
 
 /// What the catalogue says of one workload.

@@ -67,6 +67,15 @@ pub struct Arm {
     pub delay_us_min: u32,
     /// Longest delay, in microseconds.
     pub delay_us_max: u32,
+    /// Longest hold, in microseconds: the workload's script holds threads there, and there is no delay.
+    /// 0 for a racepoint that delays.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_us_max: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// One numbered message of the guest.

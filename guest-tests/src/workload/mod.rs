@@ -16,8 +16,12 @@ use std::path::Path;
 pub mod canary;
 pub mod evidence;
 pub mod khugepaged_collapse;
+pub mod phase;
+pub mod rest;
 pub mod stop;
 pub mod swapoff;
+pub mod tight;
+pub mod uffd_move;
 pub mod zswap_pressure;
 
 /// Name of the control group that holds those of the workloads.
@@ -80,6 +84,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
         Workload::Canary(params) => canary::run(env, params),
         Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
+        Workload::UffdMove(params) => uffd_move::run(env, params),
     }
 }
 

@@ -9,13 +9,10 @@ use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, zswap};
 use crate::workload::evidence::Slots;
+use crate::workload::tight::{FILL_CHUNK, fill, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
-/// Pages that are filled and paged out at once.
-const FILL_CHUNK: usize = 128;
-/// How often a chunk is asked to leave before its rest stays.
-const FILL_TRIES: usize = 20;
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
 const RECLAIM_PAUSE_MS: u32 = 10;
@@ -259,48 +256,6 @@ fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseErr
         env.lane.beat();
     }
     Ok(process::unpin()?)
-}
-
-/// Writes a page, known to the ledger as `number`, with its next generation.
-fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mut [u64; PAGE_WORDS]) {
-    let intent = ledger.begin(number);
-    intent.stamp.write(data);
-    arena.write(page, data);
-    intent.commit();
-}
-
-/// Writes the cold pages and has them paged out.
-fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<(), CaseError> {
-    // The new pages wait in a batch of the CPU that touched them; stay on it.
-    process::pin(0)?;
-    let pagemap = Pagemap::open()?;
-    let mut data = Box::new([0; PAGE_WORDS]);
-    let mut stay = 0;
-    for start in (0..cold.pages()).step_by(FILL_CHUNK) {
-        let chunk = start..cold.pages().min(start + FILL_CHUNK);
-        for page in chunk.clone() {
-            stamp(cold, page, ledger, first + page as u32, &mut data);
-        }
-        let mut entries = [Default::default(); FILL_CHUNK];
-        for _ in 0..FILL_TRIES {
-            cold.advise(chunk.clone(), Advice::PageOut)?;
-            pagemap.read(cold, chunk.clone(), &mut entries)?;
-            if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-                break;
-            }
-        }
-        stay += entries[..chunk.len()].iter().filter(|e| !e.swapped()).count();
-        env.lane.beat();
-    }
-    process::unpin()?;
-    // A few that stay leave a few slots more than was asked for; many would undo the point of it.
-    if stay * 20 > cold.pages() {
-        return Err(CaseError::Broken(format!(
-            "{stay} of {} cold pages could not be paged out",
-            cold.pages()
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

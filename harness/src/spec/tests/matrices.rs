@@ -661,6 +661,27 @@ fn axes() {
 }
 
 #[test]
+fn a_racepoint_that_holds_is_left_to_the_workload() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let spec = good(&GOOD.replace(setting, "{ zswap_writeback: { hold: 30ms } }]"));
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!((arm.delay_us_max, arm.hold_us_max), (0, 30_000));
+    insta::assert_snapshot!(each_bad(&[
+        (setting, "{ zswap_writeback: { hold: 1s } }]"),
+        (setting, "{ zswap_writeback: { hold: 1ms, delay: 1us } }]"),
+    ]), @r"
+    /m/a.yaml:13:47: error: `hold` must be at most 50ms, not `1s`
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1s } }]
+         |                                               ^^
+    --
+    /m/a.yaml:13:47: error: racepoint `zswap_writeback` can't both delay and hold
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1ms, delay: 1us } }]
+         |                                               ^^^
+      help: a workload's script decides how long a hold lasts: leave `delay` out
+    ");
+}
+
+#[test]
 fn racepoints() {
     let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
     insta::assert_snapshot!(each_bad(&[
