@@ -9,8 +9,10 @@
 use std::io;
 
 pub mod arena;
+pub mod block;
 pub mod board;
 pub mod cgroup;
+pub mod failslab;
 pub mod file;
 pub mod knob;
 pub mod machine;
@@ -20,6 +22,7 @@ pub mod process;
 pub mod racepoint;
 pub mod swap;
 pub mod vmstat;
+pub mod zram;
 pub mod zswap;
 
 /// A system call or a kernel file that failed: what was being done, and the kernel's answer.
