@@ -8,6 +8,7 @@ use crate::agent::link::{Finished, Job, Link, Told};
 use crate::catalogue::Workload;
 use crate::protocol::{Finding, Seen};
 use crate::sys::board::{Board, Lane};
+use crate::sys::knob::Knob;
 use crate::sys::{SysError, cgroup, swap, zram};
 use std::collections::BTreeMap;
 use std::io;
@@ -72,11 +73,28 @@ pub enum CaseError {
     Broken(String),
 }
 
+/// Lets the kernel's own watchdogs tell of a stuck CPU as soon as a silent worker is told of: with all
+/// CPUs stuck nobody else can, and 20 s, the default, outlasts many cells. A kernel without one of them
+/// is as good as before.
+fn watchdogs() -> Vec<Knob> {
+    let rows = [
+        // A soft lockup is told after twice this.
+        ("/proc/sys/kernel/watchdog_thresh", WORKER_PATIENCE_S / 2),
+        (
+            "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout",
+            WORKER_PATIENCE_S,
+        ),
+    ];
+    let set = |(path, seconds): (&str, u32)| Knob::set(path, &seconds.to_string()).ok();
+    rows.into_iter().filter_map(set).collect()
+}
+
 /// Runs a case's workload.
 ///
 /// # Errors
 /// When it could not be run to its end.
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
+    let _watchdogs = watchdogs();
     match &env.job.case.workload {
         Workload::ZramWriteback(params) => zram_writeback::run(env, params),
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
