@@ -9,7 +9,7 @@ use crate::catalogue::Workload;
 use crate::protocol::{Finding, Seen};
 use crate::sys::board::{Board, Lane};
 use crate::sys::knob::Knob;
-use crate::sys::{SysError, cgroup, swap, zram};
+use crate::sys::{SysError, cgroup, failslab, swap, zram};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -101,12 +101,13 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     }
 }
 
-/// Cleans up after a case whose process has died: switches all swap off, removes the zram devices that
-/// it made and the control groups.
+/// Cleans up after a case whose process has died: ends the failing of allocations, switches all swap
+/// off, removes the zram devices that it made and the control groups.
 ///
 /// # Errors
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
+    failslab::disarm();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }
