@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod khugepaged_collapse;
 mod zram_writeback;
 mod zswap_pressure;
+pub use khugepaged_collapse::KhugepagedCollapse;
 pub use zram_writeback::ZramWriteback;
 pub use zswap_pressure::ZswapPressure;
 
@@ -153,6 +155,15 @@ pub enum Counter {
     BlocksWritten,
     /// `pgmigrate_success` of /proc/vmstat.
     PagesMigrated,
+    /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
+    Collapses,
+    /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
+    /// mapped page by page.
+    Retractions,
+    /// Pages zapped by an antagonist.
+    Zaps,
+    /// `thp_split_page` of /proc/vmstat.
+    HugeSplits,
 }
 
 impl Counter {
@@ -177,6 +188,10 @@ impl Counter {
             Self::BlocksVerified => "blocks verified",
             Self::BlocksWritten => "blocks written",
             Self::PagesMigrated => "pages migrated",
+            Self::Collapses => "huge pages to collapse into",
+            Self::Retractions => "page tables retracted",
+            Self::Zaps => "pages zapped",
+            Self::HugeSplits => "huge pages split",
         }
     }
 }
@@ -198,6 +213,8 @@ pub enum Workload {
     ZramWriteback(ZramWriteback),
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
+    /// Huge pages collapsed, retracted and split.
+    KhugepagedCollapse(KhugepagedCollapse),
 }
 
 /// What the catalogue says of one workload.
@@ -219,7 +236,11 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZramWriteback::info(), ZswapPressure::info()]
+        vec![
+            ZramWriteback::info(),
+            ZswapPressure::info(),
+            KhugepagedCollapse::info(),
+        ]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -253,12 +274,23 @@ impl Workload {
         let workload = match name {
             ZramWriteback::NAME => Self::ZramWriteback(ZramWriteback::from_values(given)),
             ZswapPressure::NAME => Self::ZswapPressure(ZswapPressure::from_values(given)),
+            KhugepagedCollapse::NAME => Self::KhugepagedCollapse(KhugepagedCollapse::from_values(given)),
             _ => return Err(BuildError::Unknown),
         };
         workload
             .consistent()
             .map_err(|why| BuildError::Together(why.to_owned()))?;
         Ok(workload)
+    }
+
+    /// Name, as in YAML.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ZramWriteback(_) => ZramWriteback::NAME,
+            Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::KhugepagedCollapse(_) => KhugepagedCollapse::NAME,
+        }
     }
 
     /// Checks what no single parameter's limits can.
@@ -269,15 +301,7 @@ impl Workload {
         match self {
             Self::ZramWriteback(p) => p.consistent(),
             Self::ZswapPressure(p) => p.consistent(),
-        }
-    }
-
-    /// Name, as in YAML.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZramWriteback(_) => ZramWriteback::NAME,
-            Self::ZswapPressure(_) => ZswapPressure::NAME,
+            Self::KhugepagedCollapse(p) => p.consistent(),
         }
     }
 
@@ -287,6 +311,7 @@ impl Workload {
         match self {
             Self::ZramWriteback(p) => p.floors(),
             Self::ZswapPressure(p) => p.floors(),
+            Self::KhugepagedCollapse(p) => p.floors(),
         }
     }
 }

@@ -56,7 +56,8 @@ pub enum Op {
     /// does not store: a lazily freed page stays so.
     PopulateWrite,
     /// khugepaged or `MADV_COLLAPSE`, even where it failed: a hole may be filled with zeros, unless
-    /// userfaults prevent it (any mode for anonymous memory, MISSING for shared).
+    /// userfaults prevent it (any mode for anonymous memory, MISSING for shared). Past the end of a file
+    /// zeros may show from then on: a huge page that lies across the end is mapped whole.
     Collapse,
     /// `MADV_DONTNEED`: private anonymous memory is dropped, a private file mapping shows the file
     /// again, shared memory keeps its content.
@@ -112,6 +113,9 @@ impl PageState {
             Op::PopulateWrite => self.own_copy().apply(Op::PopulateRead),
             Op::Keep(_) => self.clone(),
             Op::PopulateRead => content(filled(&self.content)),
+            Op::Collapse if self.content == Content::Is(Holds::Beyond) => {
+                content(Content::Either(Holds::Beyond, Holds::Zero))
+            }
             Op::Collapse if self.collapse_is_prevented() => self.clone(),
             Op::Collapse => content(maybe_filled(&self.content)),
             Op::DontNeed => self.dont_need(),

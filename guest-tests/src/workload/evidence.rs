@@ -15,8 +15,18 @@ pub enum Op {
     PageOut,
     /// Another thread verified it.
     Peek,
-    /// The owner dropped it (`MADV_DONTNEED`).
+    /// The owner dropped it (DONTNEED).
     Drop,
+    /// The owner let the kernel take it (FREE).
+    Free,
+    /// The owner punched it out of its file.
+    Punch,
+    /// Its file was truncated before it, and extended again.
+    Truncate,
+    /// The owner asked for its huge page.
+    Collapse,
+    /// It was moved to another address.
+    Move,
 }
 
 impl Op {
@@ -27,6 +37,11 @@ impl Op {
             Self::PageOut => "paged out",
             Self::Peek => "read by another",
             Self::Drop => "dropped",
+            Self::Free => "lazily freed",
+            Self::Punch => "punched out",
+            Self::Truncate => "truncated away and back",
+            Self::Collapse => "collapsed",
+            Self::Move => "moved",
         }
     }
 }

@@ -15,6 +15,7 @@ use std::io;
 use std::path::Path;
 
 pub mod evidence;
+pub mod khugepaged_collapse;
 pub mod phase;
 pub mod rest;
 pub mod stop;
@@ -98,6 +99,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
         Workload::ZramWriteback(params) => zram_writeback::run(env, params),
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
     }
 }
 
@@ -108,6 +110,7 @@ pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
     failslab::disarm();
+    khugepaged_collapse::clean_up();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }

@@ -212,13 +212,14 @@ impl Run<'_> {
             request,
             cpus: spec.cpus,
             memory_mib: spec.memory >> 20,
-            disks: spec
-                .swap
-                .map(|size| Disk {
-                    serial: "swap0".to_owned(),
-                    size,
-                })
+            disks: [("swap0", spec.swap), ("data0", spec.data)]
                 .into_iter()
+                .filter_map(|(serial, size)| {
+                    Some(Disk {
+                        serial: serial.to_owned(),
+                        size: size?,
+                    })
+                })
                 .collect(),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),

@@ -184,6 +184,9 @@ pub struct MachineSpec {
     pub memory: u64,
     /// Size of the swap disk in bytes: whole pages, at least 64 KiB; `None` for no such disk.
     pub swap: Option<u64>,
+    /// Size of the data disk in bytes, on which workloads make a file system: whole pages, 8 to 128 MiB;
+    /// `None` for no such disk.
+    pub data: Option<u64>,
     /// Words added to the kernel's command line; letters, digits and `_-.,=:/@+%` only.
     pub boot_args: Vec<String>,
 }
