@@ -12,10 +12,12 @@ use std::fmt;
 mod canary;
 mod khugepaged_collapse;
 mod uffd_move;
+mod zram_writeback;
 mod zswap_pressure;
 pub use canary::Canary;
 pub use khugepaged_collapse::KhugepagedCollapse;
 pub use uffd_move::UffdMove;
+pub use zram_writeback::ZramWriteback;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -139,6 +141,24 @@ pub enum Counter {
     ZswapLoad,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// Write requests of the zram devices.
+    ZramStore,
+    /// Read requests of the zram devices.
+    ZramLoad,
+    /// `bd_writes` of bd_stat: pages written to zram's backing device.
+    ZramWriteback,
+    /// `bd_reads` of bd_stat: pages read from it.
+    ZramBackingLoad,
+    /// Slots seen recompressed, in samples of block_state.
+    ZramRecompress,
+    /// `writestall` of debug_stat: writes for which zram had to allocate memory with the compressor put away.
+    ZramStall,
+    /// Blocks of a raw device compared with the model, in full.
+    BlocksVerified,
+    /// Blocks of a raw device written or discarded.
+    BlocksWritten,
+    /// `pgmigrate_success` of /proc/vmstat.
+    PagesMigrated,
     /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
     Collapses,
     /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
@@ -173,6 +193,15 @@ impl Counter {
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::ZramStore => "zram writes",
+            Self::ZramLoad => "zram reads",
+            Self::ZramWriteback => "zram write-backs",
+            Self::ZramBackingLoad => "reads of zram's backing device",
+            Self::ZramRecompress => "slots seen recompressed",
+            Self::ZramStall => "zram write stalls",
+            Self::BlocksVerified => "blocks verified",
+            Self::BlocksWritten => "blocks written",
+            Self::PagesMigrated => "pages migrated",
             Self::Collapses => "huge pages to collapse into",
             Self::Retractions => "page tables retracted",
             Self::Zaps => "pages zapped",
@@ -254,10 +283,12 @@ workloads! {
     ZswapPressure,
     /// Huge pages collapsed, retracted and split.
     KhugepagedCollapse,
-    /// A fault on purpose, to show that it would be noticed.
-    Canary,
     /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
     UffdMove,
+    /// zram as swap and as a block device, with a backing device.
+    ZramWriteback,
+    /// A fault on purpose, to show that it would be noticed.
+    Canary,
 }
 
 /// What the catalogue says of one workload.

@@ -9,10 +9,12 @@
 use std::io;
 
 pub mod arena;
+pub mod block;
 pub mod board;
 pub mod cgroup;
 pub mod diskfile;
 pub mod ext4;
+pub mod failslab;
 pub mod file;
 pub mod foreign;
 pub mod fork;
@@ -30,6 +32,7 @@ pub mod swap;
 pub mod thp;
 pub mod uffd;
 pub mod vmstat;
+pub mod zram;
 pub mod zswap;
 
 /// A system call or a kernel file that failed: what was being done, and the kernel's answer.

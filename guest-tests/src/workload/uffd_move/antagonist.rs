@@ -1,9 +1,9 @@
 //! Antagonists: threads that disturb without changing any content.
 
+use super::phase::{Phase, Stopped};
 use super::stage::Stage;
 use crate::sys::file;
 use crate::workload::WORKER_PATIENCE_S;
-use crate::workload::phase::{Phase, Stopped};
 use std::time::Duration;
 
 /// How much one round of the reclaim pump asks for.

@@ -3,6 +3,7 @@
 use super::duel::{FILLS_MAX, Task};
 use super::meddler;
 use super::mover::Mover;
+use super::phase::{Phase, Stopped};
 use super::stage::Bystander;
 use crate::catalogue::Counter;
 use crate::model::{Content, Fault, Holds, OneMove, PageState, Protection, Unexplained, duel};
@@ -10,7 +11,6 @@ use crate::sys::board::Lane;
 use crate::sys::memory::Access;
 use crate::sys::pagemap::Entry;
 use crate::workload::evidence::Op;
-use crate::workload::phase::{Phase, Stopped};
 use rand_core::Rng;
 
 impl Mover<'_> {

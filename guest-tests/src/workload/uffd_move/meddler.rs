@@ -2,6 +2,7 @@
 //! duel, where it tells what it did.
 
 use super::duel::{At, FILLS_MAX, Ring, Task};
+use super::phase::{Phase, Stopped};
 use super::script::{self, Guess, Step};
 use super::stage::{BYSTANDERS, Bystander, Pair, Stage};
 use crate::catalogue::UffdMove;
@@ -13,7 +14,6 @@ use crate::sys::pagemap::Pagemap;
 use crate::sys::racepoint::Hold;
 use crate::sys::{SysError, proc, process};
 use crate::workload::evidence::{History, Op};
-use crate::workload::phase::{Phase, Stopped};
 use crate::workload::{WORKER_PATIENCE_S, tight};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;

@@ -11,11 +11,11 @@ mod duel;
 mod meddler;
 mod mover;
 mod operations;
+mod phase;
 mod script;
 mod stage;
 mod teardown;
 
-use super::phase::Phase;
 use super::stop::Stop;
 use super::{CaseError, Env, STEP_PATIENCE_S};
 use crate::agent::link::Finished;
@@ -25,6 +25,7 @@ use crate::sys::process;
 use duel::Ring;
 use meddler::Meddler;
 use mover::Mover;
+use phase::Phase;
 use stage::{Pair, STACK_LEN, Stage};
 
 /// What the threads count.
@@ -80,7 +81,7 @@ fn press(
     movers: &mut [Mover<'_>],
     rings: &[Ring],
     params: &UffdMove,
-) -> Result<super::phase::Totals, CaseError> {
+) -> Result<phase::Totals, CaseError> {
     let pairs: Vec<Pair> = stage.pairs().collect();
     let totals = std::thread::scope(|scope| {
         let thread = || std::thread::Builder::new().stack_size(STACK_LEN);

@@ -1,6 +1,7 @@
 //! A mover: owns its pages, knows what each place may hold, and makes every call that changes it.
 
 use super::duel::Ring;
+use super::phase::{Phase, Stopped};
 use super::stage::{Pair, Stage};
 use crate::catalogue::{Counter, UffdMove};
 use crate::model::{Content, Fault, Holds, Mismatch, MoveReply, Name, PageState, moved_pages};
@@ -13,7 +14,6 @@ use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::uffd::Reply;
 use crate::sys::{SysError, process};
 use crate::workload::evidence::{History, Op};
-use crate::workload::phase::{Phase, Stopped};
 use crate::workload::{CaseError, Env, WORKER_PATIENCE_S};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;

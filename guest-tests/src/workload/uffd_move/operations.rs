@@ -1,6 +1,7 @@
 //! The operations of a mover, drawn by their weights.
 
 use super::mover::Mover;
+use super::phase::{Phase, Stopped};
 use crate::catalogue::Counter;
 use crate::model::{self, Content, Fault, Holds, PageState, Protection, fill_replied, replied};
 use crate::protocol::Seen;
@@ -10,7 +11,6 @@ use crate::sys::memory::Access;
 use crate::sys::pagemap::Entry;
 use crate::sys::{fork, process};
 use crate::workload::evidence::Op;
-use crate::workload::phase::{Phase, Stopped};
 use rand_core::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -2,6 +2,7 @@
 //! nothing left behind.
 
 use super::mover::Mover;
+use super::phase::Phase;
 use super::stage::{Bystander, Stage};
 use crate::model::{Content, Holds, PageState};
 use crate::protocol::Seen;
@@ -9,7 +10,6 @@ use crate::sys::arena::{Advice, Arena, PAGE_WORDS};
 use crate::sys::pagemap::Pagemap;
 use crate::sys::{cgroup, proc, process, zswap};
 use crate::workload::evidence::History;
-use crate::workload::phase::Phase;
 use crate::workload::{CaseError, Env, rest, swapoff};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub fn check(phase: &Phase<'_>, stage: &Stage, movers: &mut [Mover<'_>]) -> Resu
 
 impl Mover<'_> {
     /// Verifies every place once more.
-    fn verify_all(&mut self, phase: &Phase<'_>) -> Result<(), crate::workload::phase::Stopped> {
+    fn verify_all(&mut self, phase: &Phase<'_>) -> Result<(), super::phase::Stopped> {
         let lane = self.env.lane;
         (0..self.states.len()).try_for_each(|place| self.verify(phase, lane, place))
     }
@@ -171,13 +171,13 @@ pub fn end(env: &Env<'_>, stage: Stage) -> Result<(), CaseError> {
     }
     env.lane.beat();
     if zswap::observable() {
-        rest::settle(env, "pages in zswap", || Ok(zswap::pool()?.stored_pages))?;
+        rest::settle(env, "pages in zswap", 0, || Ok(zswap::pool()?.stored_pages))?;
     }
     for (group, what) in [
         (&group, "bytes of swap charged to the pages"),
         (&filler, "bytes of swap charged to the cold pages"),
     ] {
-        rest::settle(env, what, || Ok(group.number("memory.swap.current")?))?;
+        rest::settle(env, what, 0, || Ok(group.number("memory.swap.current")?))?;
     }
     Ok(cgroup::leave()?)
 }

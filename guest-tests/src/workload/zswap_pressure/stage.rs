@@ -9,6 +9,7 @@ use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, zswap};
 use crate::workload::evidence::Slots;
+use crate::workload::phase::STACK_LEN;
 use crate::workload::tight::{FILL_CHUNK, fill, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
@@ -16,8 +17,6 @@ use std::path::PathBuf;
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
 const RECLAIM_PAUSE_MS: u32 = 10;
-/// Bytes of a thread's stack.
-pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
 /// Antagonists, at most.

@@ -13,12 +13,9 @@ use crate::workload::{CaseError, Env, rest, swapoff};
 /// # Errors
 /// When a call failed that must not.
 pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
-    let (env, stage) = (pressure.env, pressure.stage);
-    let memory: Vec<&Arena> = [Some(&stage.arena), stage.cold.as_ref()]
-        .into_iter()
-        .flatten()
-        .collect();
-    rest::conservation(env, &memory, 0, &[&stage.arena_group, &stage.filler_group])?;
+    let (env, stage) = (pressure.phase.env, pressure.stage);
+    let arenas: Vec<&Arena> = std::iter::once(&stage.arena).chain(&stage.cold).collect();
+    rest::conservation(env, &arenas, 0, &[&stage.arena_group, &stage.filler_group])?;
     env.lane.beat();
     // With everything still mapped: each page comes back through swapoff's own path. Where memory is
     // short for that, the pages come back one by one, and swapoff is tried again at the end.
@@ -37,7 +34,7 @@ pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
 
 /// Verifies every page of some memory, whose first page the ledger knows as `first`.
 fn verify(pressure: &Pressure<'_>, memory: &Arena, first: usize) -> Result<(), CaseError> {
-    let (env, stage) = (pressure.env, pressure.stage);
+    let (env, stage) = (pressure.phase.env, pressure.stage);
     let pagemap = Pagemap::open()?;
     let mut data = Box::new([0u64; PAGE_WORDS]);
     let mut entries = [Entry::default(); PAGES_PER_READ_MAX];
@@ -82,12 +79,12 @@ pub fn end(env: &Env<'_>, stage: Stage) -> Result<(), CaseError> {
         })?;
     }
     env.lane.beat();
-    rest::settle(env, "pages in zswap", || Ok(zswap::pool()?.stored_pages))?;
-    rest::settle(env, "bytes in zswap's pool", || Ok(zswap::pool()?.bytes))?;
-    rest::settle(env, "bytes of swap charged to the arena", || {
+    rest::settle(env, "pages in zswap", 0, || Ok(zswap::pool()?.stored_pages))?;
+    rest::settle(env, "bytes in zswap's pool", 0, || Ok(zswap::pool()?.bytes))?;
+    rest::settle(env, "bytes of swap charged to the arena", 0, || {
         Ok(arena_group.number("memory.swap.current")?)
     })?;
-    rest::settle(env, "bytes of swap charged to the cold pages", || {
+    rest::settle(env, "bytes of swap charged to the cold pages", 0, || {
         Ok(filler_group.number("memory.swap.current")?)
     })?;
     cgroup::leave()?;
