@@ -510,12 +510,12 @@ fn cases() {
     /m/a.yaml:8:25: error: there is no workload `memtest`
       8 |   pressure: { workload: memtest, seed: 1, budget: 30s, params: { arena: 4MiB } }
         |                         ^^^^^^^
-      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:3: error: case `pressure` lacks the key `workload`
       8 |   pressure: { seed: 1, budget: 30s, params: { arena: 4MiB } }
         |   ^^^^^^^^
-      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:47: error: `seed` must be a whole number of 64 bits, not -1
       8 |   pressure: { workload: zswap_pressure, seed: -1, budget: 30s, params: { arena: 4MiB } }
