@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod antagonists;
 mod zswap_pressure;
 pub use zswap_pressure::ZswapPressure;
 
@@ -23,6 +24,8 @@ pub enum Kind {
     Bool,
     /// One of a list of words.
     Word(&'static [&'static str]),
+    /// Some of a list of words, joined by `+`; or `none`, `all`, or `drawn` (by the seed, anew each round).
+    Set(&'static [&'static str]),
 }
 
 /// A parameter's value, before it is put into its struct.
@@ -34,7 +37,7 @@ pub enum Value {
     Count(u64),
     /// Of a [`Kind::Bool`].
     Bool(bool),
-    /// Of a [`Kind::Word`].
+    /// Of a [`Kind::Word`] or a [`Kind::Set`].
     Word(String),
 }
 
@@ -94,7 +97,14 @@ impl ParamInfo {
             (Kind::Word(words), Value::Word(w)) => {
                 Err(format!("must be one of {}, not {w}", words.join(", ")))
             }
-            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_), _) => {
+            (Kind::Set(words), Value::Word(w)) => match antagonists::unknown(w, words) {
+                None => Ok(()),
+                Some(wrong) => Err(format!(
+                    "must be none, drawn, all, or some of {} joined by +, not {wrong}",
+                    words.join(", ")
+                )),
+            },
+            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_) | Kind::Set(_), _) => {
                 Err(format!("must be {}, not {value}", self.kind))
             }
         }
@@ -108,6 +118,7 @@ impl fmt::Display for Kind {
             Self::Count => write!(f, "a whole number"),
             Self::Bool => write!(f, "true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Set(words) => write!(f, "none, drawn, all, or some of {} joined by +", words.join(", ")),
         }
     }
 }
@@ -274,19 +285,24 @@ macro_rules! params {
     (@ty count) => { u64 };
     (@ty bool) => { bool };
     (@ty word) => { String };
+    (@ty set) => { String };
     (@kind bytes $words:expr) => { $crate::catalogue::Kind::Bytes };
     (@kind count $words:expr) => { $crate::catalogue::Kind::Count };
     (@kind bool $words:expr) => { $crate::catalogue::Kind::Bool };
     (@kind word $words:expr) => { $crate::catalogue::Kind::Word($words) };
+    (@kind set $words:expr) => { $crate::catalogue::Kind::Set($words) };
     (@default word $v:expr) => { $v.to_owned() };
+    (@default set $v:expr) => { $v.to_owned() };
     (@default $kind:ident $v:expr) => { $v };
     (@value bytes $v:expr) => { $crate::catalogue::Value::Bytes($v) };
     (@value count $v:expr) => { $crate::catalogue::Value::Count($v) };
     (@value bool $v:expr) => { $crate::catalogue::Value::Bool($v) };
     (@value word $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
+    (@value set $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
     (@take bytes $v:expr) => { match $v { $crate::catalogue::Value::Bytes(n) => Some(*n), _ => None } };
     (@take count $v:expr) => { match $v { $crate::catalogue::Value::Count(n) => Some(*n), _ => None } };
     (@take bool $v:expr) => { match $v { $crate::catalogue::Value::Bool(b) => Some(*b), _ => None } };
+    (@take set $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     (@take word $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     ($(#[$meta:meta])* $name:ident {
         $( $field:ident: $kind:ident = $default:expr, $min:expr, $max:expr, $words:expr, $doc:literal; )*

@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `zswap_pressure`.
 
-use super::{Counter, Floor, Info, params};
+use super::{Counter, Floor, Info, antagonists, params};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -23,6 +23,7 @@ params! {
         pool_percent: count = 20, 1, 100, &[], "zswap's max_pool_percent";
         pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim";
+        antagonists: set = "none", 0, 0, antagonists::ALL, "the common antagonists beside it";
         content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (to some hundred bytes, so that zswap is fast) or mixed (anything from same-filled to incompressible)";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";

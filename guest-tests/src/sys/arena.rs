@@ -1,4 +1,4 @@
-//! Memory that faces reclaim: an anonymous private mapping, seen page by page.
+//! Memory that faces reclaim: an anonymous mapping, private as a rule, seen page by page.
 //!
 //! Every access is a relaxed atomic load or store of a 64-bit word, so that a reader that races
 //! the page's writer reads old or new words and never runs into undefined behaviour. Readers copy
@@ -32,6 +32,14 @@ pub enum Advice {
     Free,
     /// Never use huge pages for it.
     NoHugePage,
+    /// Children don't inherit it.
+    DontFork,
+    /// Children inherit it again.
+    DoFork,
+    /// KSM may merge it.
+    Mergeable,
+    /// KSM may not, and what it merged is copied apart.
+    Unmergeable,
 }
 
 impl Advice {
@@ -43,11 +51,15 @@ impl Advice {
             Self::DontNeed => libc::MADV_DONTNEED,
             Self::Free => libc::MADV_FREE,
             Self::NoHugePage => libc::MADV_NOHUGEPAGE,
+            Self::DontFork => libc::MADV_DONTFORK,
+            Self::DoFork => libc::MADV_DOFORK,
+            Self::Mergeable => libc::MADV_MERGEABLE,
+            Self::Unmergeable => libc::MADV_UNMERGEABLE,
         }
     }
 }
 
-/// An anonymous private mapping. Dropping it unmaps it.
+/// An anonymous mapping, private unless made with [`Arena::shared`]. Dropping it unmaps it.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
@@ -65,6 +77,18 @@ impl Arena {
     /// # Errors
     /// Those of `mmap`, and a size that no address space has.
     pub fn map(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_PRIVATE)
+    }
+
+    /// Maps pages that a forked child shares with its parent.
+    ///
+    /// # Errors
+    /// As those of [`Arena::map`].
+    pub fn shared(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_SHARED)
+    }
+
+    fn map_with(pages: usize, sharing: libc::c_int) -> Result<Self> {
         let doing = || format!("mapping an arena of {pages} pages");
         let too_large = || SysError::content(doing(), "the size must be from 1 page to 1 TiB");
         let len = pages
@@ -72,7 +96,7 @@ impl Arena {
             .filter(|len| (1..=1 << 40).contains(len))
             .ok_or_else(too_large)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice aliases nothing.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
         if at == libc::MAP_FAILED {

@@ -65,6 +65,23 @@ impl Lane {
         self.tid.load(Ordering::Relaxed)
     }
 
+    /// Makes it the calling thread's place, under a name of up to 16 bytes.
+    pub fn rename(&self, name: &str) {
+        let mut bytes = [0u8; 16];
+        let len = name.len().min(16);
+        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        for (word, chunk) in self.name.iter().zip(bytes.chunks_exact(8)) {
+            word.store(
+                u64::from_le_bytes(chunk.try_into().unwrap_or_default()),
+                Ordering::Relaxed,
+            );
+        }
+        self.tid.store(
+            rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
+            Ordering::Relaxed,
+        );
+    }
+
     /// The thread's name, up to 16 bytes.
     #[must_use]
     pub fn name(&self) -> String {
@@ -177,19 +194,7 @@ impl Board {
     pub fn lane(&self, name: &str) -> Option<&Lane> {
         let index = self.shared().taken.fetch_add(1, Ordering::Relaxed) as usize;
         let lane = self.shared().lanes.get(index)?;
-        let mut bytes = [0u8; 16];
-        let len = name.len().min(16);
-        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
-        for (word, chunk) in lane.name.iter().zip(bytes.chunks_exact(8)) {
-            word.store(
-                u64::from_le_bytes(chunk.try_into().unwrap_or_default()),
-                Ordering::Relaxed,
-            );
-        }
-        lane.tid.store(
-            rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
-            Ordering::Relaxed,
-        );
+        lane.rename(name);
         Some(lane)
     }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub mod antagonist;
 pub mod evidence;
 pub mod stop;
 pub mod swapoff;

@@ -1,16 +1,18 @@
 //! The pressure phase: workers and antagonists, for as long as the budget lasts or until a finding.
 
-use super::antagonist;
+use super::antagonist as own;
 use super::frontier::Frontier;
 use super::stage::{STACK_LEN, Stage};
 use super::worker::{Role, Stopped, Worker};
 use crate::agent::link::Told;
+use crate::catalogue::antagonists::Choice;
 use crate::catalogue::{Counter, ZswapPressure};
 use crate::model::Mismatch;
 use crate::protocol::{Progress, Seen};
 use crate::sys::pagemap::Entry;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{SysError, proc, process};
+use crate::workload::antagonist::{self, Antagonist, Ground, LedgerHeirs, SwapArea};
 use crate::workload::evidence::History;
 use crate::workload::stop::{Stop, StopOnDrop};
 use crate::workload::{CaseError, Env, WORKER_PATIENCE_S};
@@ -56,7 +58,7 @@ pub struct Pressure<'a> {
     pub frontier: Mutex<Frontier>,
     start: Start,
     told: AtomicU32,
-    broken: Mutex<Option<SysError>>,
+    broken: Mutex<Option<CaseError>>,
 }
 
 /// What the kernel's counters said when the phase began.
@@ -138,12 +140,16 @@ impl<'a> Pressure<'a> {
                 thread().spawn_scoped(scope, move || self.work(worker))?;
             }
             if params.reclaim {
-                thread().spawn_scoped(scope, || self.keep(antagonist::reclaim(self)))?;
+                thread().spawn_scoped(scope, || self.keep(own::reclaim(self)))?;
             }
             if params.pool_flips {
                 let percent = params.pool_percent;
-                thread().spawn_scoped(scope, move || self.keep(antagonist::flip_pool(self, percent)))?;
+                thread().spawn_scoped(scope, move || self.keep(own::flip_pool(self, percent)))?;
             }
+            thread().spawn_scoped(scope, || {
+                let _ends = StopOnDrop(self.stop);
+                self.keep_case(self.antagonists(params));
+            })?;
             loop {
                 let over = self.stop.wait(PROGRESS_EVERY);
                 let now = self.totals()?;
@@ -161,7 +167,7 @@ impl<'a> Pressure<'a> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take()
         {
-            Some(e) => Err(e.into()),
+            Some(e) => Err(e),
             None => Ok(totals),
         }
     }
@@ -219,8 +225,39 @@ impl<'a> Pressure<'a> {
         outcome
     }
 
+    /// Keeps up the common antagonists.
+    fn antagonists(&self, params: &ZswapPressure) -> Result<(), CaseError> {
+        let choice = Choice::parse(&params.antagonists);
+        let stage = self.stage;
+        let heirs = LedgerHeirs::new(&stage.arena, &stage.ledger, 0, &self.counts.verified)?;
+        let swaps = [SwapArea {
+            device: stage.disk.clone(),
+            priority: None,
+        }];
+        let arenas = [&stage.arena];
+        let refill = || stage.refill();
+        let ground = Ground {
+            env: self.env,
+            stop: self.stop,
+            offered: &Antagonist::ALL,
+            arenas: &arenas,
+            group: Some(&stage.arena_group),
+            swaps: &swaps,
+            refill: Some(&refill),
+            heirs: Some(&heirs),
+        };
+        antagonist::keep_up(&ground, &choice, self.env.job.case.seed)?;
+        // Without any there is nothing to keep up, and the phase goes on.
+        while !self.stop.wait(PROGRESS_EVERY) {}
+        Ok(())
+    }
+
     /// Keeps the first failure of a thread and ends the phase.
     fn keep(&self, outcome: Result<(), SysError>) {
+        self.keep_case(outcome.map_err(CaseError::from));
+    }
+
+    fn keep_case(&self, outcome: Result<(), CaseError>) {
         if let Err(e) = outcome {
             self.broken
                 .lock()

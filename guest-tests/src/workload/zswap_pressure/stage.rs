@@ -24,7 +24,7 @@ pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
 /// Antagonists, at most.
-const ANTAGONISTS_MAX: u64 = 2;
+const ANTAGONISTS_MAX: u64 = 6;
 /// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
 const AREA_PAGES_MIN: u64 = 64;
 
@@ -47,7 +47,7 @@ pub struct Stage {
     /// zswap's pool limit.
     pub pool_percent: Knob,
     /// Above the two groups; dropped after them.
-    _top: Cgroup,
+    pub top: Cgroup,
     /// Restored when the stage is dropped.
     _knobs: Vec<Knob>,
 }
@@ -132,7 +132,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         arena_group,
         filler_group,
         pool_percent,
-        _top: top,
+        top,
         _knobs: knobs,
     })
 }
@@ -269,6 +269,43 @@ fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mut [u
     intent.commit();
 }
 
+fn chunks(arena: &Arena) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let pages = arena.pages();
+    (0..pages)
+        .step_by(FILL_CHUNK)
+        .map(move |start| start..pages.min(start + FILL_CHUNK))
+}
+
+/// Has a chunk paged out; returns how many of its pages stay.
+fn page_out(cold: &Arena, chunk: std::ops::Range<usize>, pagemap: &Pagemap) -> Result<usize, CaseError> {
+    let mut entries = [Default::default(); FILL_CHUNK];
+    for _ in 0..FILL_TRIES {
+        cold.advise(chunk.clone(), Advice::PageOut)?;
+        pagemap.read(cold, chunk.clone(), &mut entries)?;
+        if entries[..chunk.len()].iter().all(|e| e.swapped()) {
+            break;
+        }
+    }
+    Ok(entries[..chunk.len()].iter().filter(|e| !e.swapped()).count())
+}
+
+impl Stage {
+    /// Has the cold pages paged out once more, after they came back: the swap area is as tight then as
+    /// it was. Those that stay leave slots free, which is no failure in the midst of pressure.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn refill(&self) -> Result<(), CaseError> {
+        let pagemap = Pagemap::open()?;
+        if let Some(cold) = &self.cold {
+            for chunk in chunks(cold) {
+                page_out(cold, chunk, &pagemap)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Writes the cold pages and has them paged out.
 fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<(), CaseError> {
     // The new pages wait in a batch of the CPU that touched them; stay on it.
@@ -276,20 +313,11 @@ fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<(), 
     let pagemap = Pagemap::open()?;
     let mut data = Box::new([0; PAGE_WORDS]);
     let mut stay = 0;
-    for start in (0..cold.pages()).step_by(FILL_CHUNK) {
-        let chunk = start..cold.pages().min(start + FILL_CHUNK);
+    for chunk in chunks(cold) {
         for page in chunk.clone() {
             stamp(cold, page, ledger, first + page as u32, &mut data);
         }
-        let mut entries = [Default::default(); FILL_CHUNK];
-        for _ in 0..FILL_TRIES {
-            cold.advise(chunk.clone(), Advice::PageOut)?;
-            pagemap.read(cold, chunk.clone(), &mut entries)?;
-            if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-                break;
-            }
-        }
-        stay += entries[..chunk.len()].iter().filter(|e| !e.swapped()).count();
+        stay += page_out(cold, chunk, &pagemap)?;
         env.lane.beat();
     }
     process::unpin()?;
