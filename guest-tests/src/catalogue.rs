@@ -142,6 +142,14 @@ pub enum Counter {
     ZswapStore,
     /// `zswpin` of /proc/vmstat.
     ZswapLoad,
+    /// Steps of the engine.
+    EngineSteps,
+    /// Pages that the engine compared with the model.
+    EnginePagesVerified,
+    /// Of those, pages that were swapped out before.
+    EngineRoundTrips,
+    /// Different compositions of a page's state, an operation and a pressure that the engine met.
+    TriplesCovered,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
 }
@@ -154,6 +162,10 @@ impl Counter {
             Self::PagesVerified => "pages verified",
             Self::RoundTrips => "round trips",
             Self::PagesWritten => "pages written",
+            Self::EngineSteps => "engine steps",
+            Self::EnginePagesVerified => "pages verified by the engine",
+            Self::EngineRoundTrips => "round trips of the engine",
+            Self::TriplesCovered => "triples covered",
             Self::SwapOut => "pages swapped out",
             Self::SwapIn => "pages swapped in",
             Self::ZswapStore => "zswap stores",

@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 
 pub mod antagonist;
+pub mod engine;
 pub mod evidence;
 pub mod stop;
 pub mod swapoff;

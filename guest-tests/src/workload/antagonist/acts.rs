@@ -1,17 +1,19 @@
 //! Antagonists that act on memory: compaction, reclaim, sweeps, swapoff, fork, caches.
 
-use super::{Turn, write_now};
+use super::{Ground, Turn, write_now};
+use crate::protocol::Seen;
 use crate::sys::arena::Advice;
-use crate::sys::{SysError, swap};
+use crate::sys::{SysError, proc, soft_dirty, swap};
+use crate::workload::stop::Stop;
 use crate::workload::{CaseError, STEP_PATIENCE_S, swapoff};
 use rand_core::Rng;
+use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Where compaction is asked for.
 pub const COMPACT: &str = "/proc/sys/vm/compact_memory";
-/// Where soft-dirty and referenced bits are cleared.
-pub const CLEAR_REFS: &str = "/proc/self/clear_refs";
 /// Where caches are dropped.
 pub const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
@@ -23,9 +25,17 @@ const RECLAIM_SHIFT_MAX: u32 = 7;
 const ON_MS: u64 = 300;
 const OFF_MS_MAX: u64 = 60;
 
+/// Compacts all memory once.
+///
+/// # Errors
+/// Those of the kernel that don't only say "not now".
+pub fn compact() -> Result<(), SysError> {
+    write_now(COMPACT, "1")
+}
+
 pub(super) fn compaction(turn: &mut Turn<'_>) -> Result<(), SysError> {
     loop {
-        write_now(COMPACT, "1")?;
+        compact()?;
         if !turn.goes_on() {
             return Ok(());
         }
@@ -62,38 +72,62 @@ pub(super) fn sweep(turn: &mut Turn<'_>) -> Result<(), SysError> {
     Ok(())
 }
 
-pub(super) fn swapoff(turn: &mut Turn<'_>) -> Result<(), CaseError> {
-    let ground = turn.ground;
-    loop {
-        let which = turn.below(ground.swaps.len());
-        let area = &ground.swaps[which];
-        let started = crate::sys::proc::uptime_ns();
-        let lane = turn.lane;
-        let mut go_on = || {
-            lane.inspect(|lane| lane.beat());
-            (crate::sys::proc::uptime_ns() - started) / 1_000_000_000 < u64::from(STEP_PATIENCE_S)
-        };
-        match swapoff::run(&area.device, &mut go_on) {
-            Ok(()) => {
-                let pause = turn.rng.next_u64() % (OFF_MS_MAX + 1);
-                let _ = turn.over.wait(Duration::from_millis(pause));
-                swap::on_with(&area.device, area.priority)?;
-                if let Some(refill) = ground.refill {
-                    refill()?;
-                }
-            }
-            Err(e) if swapoff::is_excusable(&e) => {}
-            Err(e) if e.errno() == Some(libc::ETIMEDOUT) => {
-                let what = crate::protocol::Seen::Hang {
+/// Only one thread at a time switches swap off and on.
+static CYCLE: Mutex<()> = Mutex::new(());
+
+/// Switches one of the swap areas off and, after a pause, on again; `false` where another thread is at
+/// it, or memory was short for it. `beat` says twice a second that this is still waited for.
+///
+/// # Errors
+/// Those of the kernel; a `swapoff` that does not end is told as a hang first.
+pub fn swap_cycle(
+    ground: &Ground<'_>,
+    rng: &mut Pcg64Mcg,
+    stop: &Stop,
+    beat: &dyn Fn(),
+) -> Result<bool, CaseError> {
+    let Ok(_alone) = CYCLE.try_lock() else {
+        return Ok(false);
+    };
+    if ground.swaps.is_empty() {
+        return Ok(false);
+    }
+    let area = &ground.swaps[rng.next_u64() as usize % ground.swaps.len()];
+    let started = proc::uptime_ns();
+    let mut go_on = || {
+        beat();
+        (proc::uptime_ns() - started) / 1_000_000_000 < u64::from(STEP_PATIENCE_S)
+    };
+    match swapoff::run(&area.device, &mut go_on) {
+        Ok(()) => {}
+        Err(e) if swapoff::is_excusable(&e) => return Ok(false),
+        Err(e) => {
+            if e.errno() == Some(libc::ETIMEDOUT) {
+                let what = Seen::Hang {
                     worker: "swapoff".to_owned(),
                     stack: "see the kernel's log".to_owned(),
                 };
                 let title = format!("swapoff took more than {STEP_PATIENCE_S} s");
                 ground.env.find(what, title, BTreeMap::new())?;
-                return Err(e.into());
             }
-            Err(e) => return Err(e.into()),
+            return Err(e.into());
         }
+    }
+    let _ = stop.wait(Duration::from_millis(rng.next_u64() % (OFF_MS_MAX + 1)));
+    swap::on_with(&area.device, area.priority)?;
+    beat();
+    if let Some(refill) = ground.refill {
+        refill()?;
+    }
+    Ok(true)
+}
+
+pub(super) fn swapoff(turn: &mut Turn<'_>) -> Result<(), CaseError> {
+    loop {
+        let (lane, over) = (turn.lane, turn.over);
+        swap_cycle(turn.ground, &mut turn.rng, over, &|| {
+            lane.inspect(|lane| lane.beat());
+        })?;
         let pause = ON_MS + turn.rng.next_u64() % ON_MS;
         if turn.over.wait(Duration::from_millis(pause)) || !turn.goes_on() {
             return Ok(());
@@ -113,13 +147,13 @@ pub(super) fn fork(turn: &mut Turn<'_>) -> Result<(), CaseError> {
 
 pub(super) fn clear_refs(turn: &mut Turn<'_>) -> Result<(), SysError> {
     while turn.goes_on() {
-        // 4 clears the soft-dirty bits, 1 the referenced ones.
-        let what = if turn.rng.next_u32().is_multiple_of(4) {
-            "1"
+        // 1 clears the referenced bits.
+        let outcome = if turn.rng.next_u32().is_multiple_of(4) {
+            write_now(soft_dirty::FILE, "1")
         } else {
-            "4"
+            soft_dirty::clear()
         };
-        match write_now(CLEAR_REFS, what) {
+        match outcome {
             // Without CONFIG_MEM_SOFT_DIRTY there is nothing to clear.
             Err(e) if e.errno() == Some(libc::EINVAL) => {}
             other => other?,

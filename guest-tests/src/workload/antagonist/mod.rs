@@ -11,6 +11,7 @@ mod acts;
 mod heirs;
 mod machine;
 
+pub use acts::{compact, swap_cycle};
 pub use heirs::{Heirs, LedgerHeirs};
 
 use super::stop::{Stop, StopOnDrop};
@@ -18,7 +19,7 @@ use super::{CaseError, Env, STEP_PATIENCE_S};
 use crate::catalogue::antagonists::Choice;
 use crate::sys::arena::Arena;
 use crate::sys::cgroup::Cgroup;
-use crate::sys::{SysError, cpu, file};
+use crate::sys::{SysError, cpu, file, soft_dirty};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ impl Antagonist {
             Self::Swapoff => part(!ground.swaps.is_empty(), "a swap area"),
             Self::Fork => part(ground.heirs.is_some(), "something that children can verify"),
             Self::ClearRefs => file(
-                acts::CLEAR_REFS,
+                soft_dirty::FILE,
                 "/proc/PID/clear_refs (CONFIG_PROC_PAGE_MONITOR)",
             ),
             Self::DropCaches => file(acts::DROP_CACHES, "/proc/sys/vm/drop_caches"),
@@ -342,7 +343,7 @@ fn take_turn(one: Antagonist, turn: &mut Turn<'_>) -> Result<(), CaseError> {
 }
 
 /// Writes a kernel file; what only says "not now" is no failure.
-fn write_now(path: &str, text: &str) -> Result<(), SysError> {
+pub(super) fn write_now(path: &str, text: &str) -> Result<(), SysError> {
     match file::write(path, text) {
         Err(e)
             if matches!(
