@@ -7,8 +7,10 @@
 mod tool;
 
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use tool::{Bench, PATCHPROOF, Ran, project, run};
 
@@ -117,8 +119,11 @@ fn a_kernel_that_lacks_what_a_cell_asks_for_skips_and_proves_nothing() {
 
 /// Starts a run, kills it with SIGKILL when an event of `stage` has come, and waits until everything
 /// that it had started is gone.
-fn kill_at(stage: &str, args: &[&str], env: &[(&str, std::ffi::OsString)]) {
-    let mut cmd = duct::cmd(PATCHPROOF, args).stdin_null().stderr_null().unchecked();
+fn kill_at(stage: &str, argv: &[&str], env: &[(&str, OsString)]) {
+    let mut cmd = duct::cmd(argv[0], &argv[1..])
+        .stdin_null()
+        .stderr_null()
+        .unchecked();
     for (name, value) in env {
         cmd = cmd.env(name, value);
     }
@@ -205,7 +210,9 @@ fn nothing_is_left_after_sigkill_at_any_stage() {
     let bench = Bench::new();
     let matrix = bench.write("matrix.yaml", MATRIX);
     let root = project().to_str().expect("a plain path");
-    let args = ["run", &matrix, "--root", root, "--json", "--filter", FIXED];
+    let args = [
+        PATCHPROOF, "run", &matrix, "--root", root, "--json", "--filter", FIXED,
+    ];
     let state = ("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string());
     // A cache of its own: source, configuration and the first compilers.
     let cold = [
@@ -222,6 +229,103 @@ fn nothing_is_left_after_sigkill_at_any_stage() {
     let ran = on_shared_cache(&bench, &["run", &matrix, "--filter", FIXED]);
     assert_eq!(ran.exit, 0, "{:#}", ran.summary());
     assert_eq!(leftovers(Path::new("/tmp")), 0, "no socket folder is left");
+}
+
+/// A ready kernel in one short cell, for a user who has no cache to share.
+const IMAGE: &str = "
+version: 1
+kernels: { fixed: { source: { image: bzImage } } }
+machines: { small: { backend: qemu, accel: tcg, cpus: 2, memory: 300MiB, swap: 16MiB } }
+cases: { short: { workload: zswap_pressure, seed: 1, budget: 8s } }
+matrix: { kernel: [fixed], machine: [small], case: [short] }
+";
+
+fn open_to_all(path: &Path) {
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(path, all).expect("our own file");
+}
+
+/// Copies what a user without rights needs to run the tool: the binary and the project's folders.
+fn for_anybody(bench: &Bench) -> [String; 2] {
+    open_to_all(&bench.path(""));
+    let (tool, root) = (bench.path("patchproof"), bench.path("project"));
+    std::fs::create_dir(&root).expect("the folder can be written");
+    for part in ["kconfigs", "patches"] {
+        duct::cmd!("cp", "-r", project().join(part), &root)
+            .run()
+            .expect("cp");
+    }
+    std::fs::copy(PATCHPROOF, &tool).expect("the binary can be copied");
+    open_to_all(&tool);
+    [tool, root].map(|path| path.to_str().expect("a plain path").to_owned())
+}
+
+/// Where the cache has the fixed kernel's image.
+fn fixed_image(bench: &Bench) -> PathBuf {
+    let matrix = bench.write("fixed.yaml", MATRIX);
+    let ran = on_shared_cache(bench, &["build", &matrix, "--filter", FIXED]);
+    let dir = ran
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["event"] == "kernel_ready")
+        .find_map(|event| Some(PathBuf::from(event["dir"].as_str()?)));
+    dir.unwrap_or_else(|| panic!("the kernel's folder is told: {}", ran.stdout))
+        .join("bzImage")
+}
+
+#[test]
+fn nothing_is_left_of_an_ordinary_users_run_either() {
+    let Some(_alone) = alone() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        // The test before this one ran as an ordinary user already.
+        return;
+    }
+    let bench = Bench::new();
+    let [tool, root] = for_anybody(&bench);
+    let env = ["PATCHPROOF_CACHE_DIR", "PATCHPROOF_STATE_DIR"].map(|name| {
+        std::fs::create_dir(bench.path(name)).expect("the folder can be written");
+        open_to_all(&bench.path(name));
+        (name, bench.path(name).into_os_string())
+    });
+    let user = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        &tool,
+    ];
+    let whole = |matrix: &str| {
+        let rest = ["run", matrix, "--root", &root, "--json"];
+        user.iter()
+            .copied()
+            .chain(rest)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let kill = |stage: &str, matrix: &str| {
+        let argv = whole(matrix);
+        kill_at(stage, &argv.iter().map(String::as_str).collect::<Vec<_>>(), &env);
+    };
+    let source = bench.write("matrix.yaml", MATRIX);
+    for stage in ["kernel_started", "kernel_step"] {
+        kill(stage, &source);
+    }
+    std::fs::copy(fixed_image(&bench), bench.path("bzImage")).expect("the image can be copied");
+    let image = bench.write("image.yaml", IMAGE);
+    for stage in ["cell_started", "cell_booted", "cell_progress"] {
+        kill(stage, &image);
+    }
+    let argv = whole(&image);
+    let last = env
+        .iter()
+        .fold(duct::cmd(&argv[0], &argv[1..]), |cmd, (name, value)| {
+            cmd.env(name, value)
+        });
+    last.stdin_null()
+        .stdout_null()
+        .run()
+        .expect("the next one starts clean and passes");
 }
 
 /// Socket folders of machines that are gone.

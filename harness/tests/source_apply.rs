@@ -96,6 +96,7 @@ fn series(name: &str, kind: SeriesKind, patches: &[(&str, &[u8])]) -> Series {
         name: name.into(),
         kind,
         title: String::new(),
+        fits: vec![],
         patches: patches.iter().map(patch).collect(),
     }
 }

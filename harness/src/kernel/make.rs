@@ -4,6 +4,7 @@
 
 use super::base::Paths;
 use super::build::{Log, Site};
+use super::fit;
 use super::fragment::Merged;
 use super::keep::newest;
 use super::record::{KernelRecord, RECIPE};
@@ -81,6 +82,7 @@ pub(super) fn kernel(
         source: wanted.identity.shown.clone(),
     });
     let pristine = Pristine::of(wanted.identity, cache, wanted.request.sandbox, cancel)?;
+    fit::check(&wanted.request.series, &wanted.request.source, pristine.release)?;
     let scratch = cache.scratch()?;
     let log = Log::create(&scratch.path().join("build.log"))?;
     let work = Work {

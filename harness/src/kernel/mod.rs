@@ -14,6 +14,7 @@
 mod base;
 mod build;
 mod failure;
+mod fit;
 pub mod fragment;
 mod keep;
 mod make;
@@ -130,6 +131,17 @@ pub enum KernelError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Source(Box<SourceError>),
+    /// A series is made for other sources.
+    #[error("the series {series} is made for {fits}, not for a {release} kernel")]
+    #[diagnostic(help("if it does fit, say so: add {release} to `fits` in its series.yaml"))]
+    DoesNotFit {
+        /// Which.
+        series: String,
+        /// What it fits, as written.
+        fits: String,
+        /// What the source is.
+        release: String,
+    },
     /// A ready image was asked to carry patches or configuration.
     #[error("a ready image cannot be given series or configuration fragments")]
     #[diagnostic(help("name the source that it was built from instead"))]
@@ -199,6 +211,7 @@ impl KernelError {
             | Self::Config(_)
             | Self::Build(_)
             | Self::Fragments(_)
+            | Self::DoesNotFit { .. }
             | Self::ImageIsReady => false,
         }
     }
@@ -233,6 +246,7 @@ impl From<SourceError> for KernelError {
             | SourceError::Open { .. }
             | SourceError::Revision { .. }
             | SourceError::Git { .. }
+            | SourceError::DiskFull { .. }
             | SourceError::Unpack { .. }
             | SourceError::NotATree { .. }
             | SourceError::BuiltInPlace { .. }

@@ -2,11 +2,14 @@
 //!
 //! Not here: any decision. A report never changes what it reports.
 
+mod detection;
 mod json;
+mod markdown;
 mod plain;
 mod table;
 mod terminal;
 
+pub use detection::detection;
 pub use json::Json;
 pub use plain::Plain;
 pub use table::table;

@@ -1,6 +1,6 @@
 //! Plain lines, for logs: nothing moves, nothing is coloured, progress is rare.
 
-use super::{Reporter, cell_line, table};
+use super::{Reporter, cell_line, detection, table};
 use crate::run::{Event, KernelRecord};
 use std::io::Write;
 
@@ -94,8 +94,14 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
         Event::CellDone(cell) => vec![cell_line(cell)],
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
-            let mut lines = vec![String::new()];
-            lines.extend(table(summary));
+            let mut lines = Vec::new();
+            // A build alone has no cells.
+            for table in [table(summary), detection(summary)] {
+                if !table.is_empty() {
+                    lines.push(String::new());
+                    lines.extend(table);
+                }
+            }
             lines.push(String::new());
             for cell in summary.cells.iter().filter(|c| !c.as_expected) {
                 lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));

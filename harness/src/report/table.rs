@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 
-use super::verdict_words;
+use super::{markdown, verdict_words};
 use crate::run::{CellRecord, Summary};
 
 const HEAD: [&str; 9] = [
@@ -28,45 +28,10 @@ pub fn table(summary: &Summary) -> Vec<String> {
         not_run[1] = "not run".to_owned();
         rows.push(not_run);
     }
-    let head = HEAD.map(str::to_owned);
-    let width: Vec<usize> = (0..HEAD.len())
-        .map(|i| {
-            rows.iter()
-                .chain([&head])
-                .map(|r| r[i].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: &[String; 9]| {
-        let shown: Vec<String> = cells
-            .iter()
-            .zip(&width)
-            .enumerate()
-            .map(|(i, (cell, &w))| {
-                if FIGURES.contains(&i) {
-                    format!("{cell:>w$}")
-                } else {
-                    format!("{cell:<w$}")
-                }
-            })
-            .collect();
-        format!("| {} |", shown.join(" | "))
-    };
-    let rule: Vec<String> = width
-        .iter()
-        .enumerate()
-        .map(|(i, &w)| {
-            if FIGURES.contains(&i) {
-                format!("{}:", "-".repeat(w + 1))
-            } else {
-                "-".repeat(w + 2)
-            }
-        })
-        .collect();
-    let mut lines = vec![line(&head), format!("|{}|", rule.join("|"))];
-    lines.extend(rows.iter().map(line));
-    lines
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    markdown::table(HEAD, &FIGURES, &rows)
 }
 
 fn row(cell: &CellRecord) -> [String; 9] {
@@ -99,12 +64,7 @@ fn finding_words(cell: &CellRecord) -> String {
         None if cell.reason.is_empty() => "-".to_owned(),
         None => cell.reason.clone(),
     };
-    let text = text.replace('|', "/");
-    if text.chars().count() <= FINDING_CHARS_MAX {
-        return text;
-    }
-    let cut: String = text.chars().take(FINDING_CHARS_MAX - 1).collect();
-    format!("{}…", cut.trim_end())
+    markdown::cell(&text, FINDING_CHARS_MAX)
 }
 
 /// `1234567` as `1,234,567`.

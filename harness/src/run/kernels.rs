@@ -179,6 +179,7 @@ fn verdict(error: &KernelError) -> Verdict {
         }
         KernelError::Apply(_)
         | KernelError::Source(_)
+        | KernelError::DoesNotFit { .. }
         | KernelError::ImageIsReady
         | KernelError::Infra(_) => infra(explained(error)),
     }

@@ -122,6 +122,13 @@ pub enum SourceError {
         /// In git's words.
         said: String,
     },
+    /// No space for the tree.
+    #[error("the disk is full: {what} needs about 2 GiB in the cache folder", what = .what.display())]
+    #[diagnostic(help("`patchproof cache prune` makes room; PATCHPROOF_CACHE_DIR names another folder"))]
+    DiskFull {
+        /// What was unpacked.
+        what: PathBuf,
+    },
     /// tar failed.
     #[error("could not unpack {tarball}: {said}", tarball = .tarball.display())]
     Unpack {

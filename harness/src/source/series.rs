@@ -57,6 +57,8 @@ pub struct Series {
     pub kind: SeriesKind,
     /// One line.
     pub title: String,
+    /// The sources it is made for; none where it does not say (a mail, a patch file).
+    pub fits: Vec<spec::Fit>,
     /// In order.
     pub patches: Vec<Patch>,
 }
@@ -256,6 +258,7 @@ fn from_folder(dir: &Path) -> Result<Series, SeriesProblem> {
         name,
         kind: about.kind.into(),
         title: about.title,
+        fits: about.fits,
         patches,
     })
 }
@@ -284,6 +287,7 @@ fn from_file(path: &Path) -> Result<Series, SeriesProblem> {
         name,
         kind: SeriesKind::Carry,
         title,
+        fits: vec![],
         patches,
     })
 }

@@ -27,6 +27,8 @@ pub struct Pristine {
     pub tree: PathBuf,
     /// What they are.
     pub manifest: Manifest,
+    /// `VERSION` and `PATCHLEVEL` of its Makefile.
+    pub release: (u32, u32),
     /// Every symbol that a Kconfig file of the tree defines, without `CONFIG_`.
     pub symbols: BTreeSet<String>,
     /// A git repository that may hold the versions that patches were made on.
@@ -52,9 +54,11 @@ impl Pristine {
                 cache.touch(Shelf::Sources, id);
                 let symbols = std::fs::read_to_string(place.join("symbols"))
                     .map_err(failed("read", &place.join("symbols")))?;
+                let tree = place.join("tree");
                 return Ok(Self {
                     id: id.to_owned(),
-                    tree: place.join("tree"),
+                    release: release(&tree)?,
+                    tree,
                     manifest: Manifest::load(&place.join("manifest"))?,
                     symbols: symbols.lines().map(str::to_owned).collect(),
                     repo: identity.repo(),
@@ -104,6 +108,27 @@ fn make(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Resu
         crate::host::fs::write_atomic(&last, identity.id.as_bytes()).map_err(failed("write", &last))?;
     }
     Ok(())
+}
+
+/// Reads which release a tree says it is.
+fn release(tree: &Path) -> Result<(u32, u32), SourceError> {
+    let path = tree.join("Makefile");
+    let bytes = std::fs::read(&path).map_err(failed("read", &path))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let number = |name: &str| {
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .trim_start()
+                .strip_prefix('=')?
+                .trim()
+                .parse()
+                .ok()
+        };
+        text.lines().find_map(value)
+    };
+    number("VERSION")
+        .zip(number("PATCHLEVEL"))
+        .ok_or(SourceError::NotATree { path })
 }
 
 fn read_all(tree: &Path) -> Result<Manifest, SourceError> {
@@ -162,7 +187,15 @@ fn unpack(
             .next()
             .unwrap_or_default()
             .to_owned();
-        return Err(SourceError::Unpack { tarball, said });
+        // tar says the one or the other, by where it ran out.
+        let is_full = ["Wrote only", "No space left on device"]
+            .iter()
+            .any(|s| said.contains(s));
+        return Err(if is_full {
+            SourceError::DiskFull { what: tarball }
+        } else {
+            SourceError::Unpack { tarball, said }
+        });
     }
     // Kernel tarballs have one folder at the top.
     let tops: Vec<_> = std::fs::read_dir(&raw)

@@ -93,6 +93,22 @@ impl Fit {
     }
 }
 
+impl std::fmt::Display for Fit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Package(name) => write!(f, "{name}"),
+            Self::Releases {
+                first: (major, minor),
+                last,
+            } => match last {
+                None => write!(f, "{major}.{minor}.."),
+                Some(last) if last == &(*major, *minor) => write!(f, "{major}.{minor}"),
+                Some((to_major, to_minor)) => write!(f, "{major}.{minor}..{to_major}.{to_minor}"),
+            },
+        }
+    }
+}
+
 /// Reads a `series.yaml`.
 ///
 /// # Errors

@@ -54,6 +54,7 @@ fn racepoints_go_last_whatever_was_asked() {
         name: name.into(),
         kind,
         title: String::new(),
+        fits: vec![],
         patches: vec![],
     };
     let asked = [

@@ -1,62 +1,11 @@
 //! The parts of a matrix file: what is wrong with each kind of value, and what good ones become.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use guest_tests::catalogue::Workload;
 
-use super::super::{
-    Backend, ExpectedVerdict, FindingPattern, FindingView, Folders, Lies, Lookup, Reference, SourceSpec, load,
-};
+use super::super::{Backend, ExpectedVerdict, FindingPattern, FindingView, Reference, SourceSpec};
 use super::{GOOD, bad, each_bad, edited, good};
-
-#[test]
-fn the_demo_that_ships_is_right() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = Folders {
-        kconfigs: root.join("kconfigs"),
-        patches: root.join("patches"),
-    };
-    let spec =
-        load(&root.join("workflows/demo.yaml"), &folders).unwrap_or_else(|e| panic!("{}", e.render_plain()));
-    assert_eq!(spec.kernels.keys().collect::<Vec<_>>(), ["fixed", "defect"]);
-    assert_eq!(spec.kernels["defect"].kconfigs.len(), 3);
-    assert_eq!(spec.kernels["defect"].series.len(), 2);
-    assert_eq!(spec.machines["small"].swap, Some(8 << 20));
-    assert_eq!(spec.cases["pressure"].budget, Duration::from_secs(30));
-}
-
-#[test]
-fn the_folders_of_the_project_are_read() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = Folders {
-        kconfigs: root.join("kconfigs"),
-        patches: root.join("patches"),
-    };
-    assert!(folders.kconfigs().iter().any(|n| n == "base"));
-    assert!(folders.series().iter().any(|n| n == "zswap-writeback-race"));
-    assert!(!folders.series().iter().any(|n| n.contains("LICENSE")));
-    assert!(
-        folders
-            .racepoints()
-            .unwrap()
-            .iter()
-            .any(|n| n == "zswap_writeback")
-    );
-    assert_eq!(
-        (folders.at(&root), folders.at(&root.join("nothing"))),
-        (Lies::Folder, Lies::Nothing)
-    );
-    for series in folders.series() {
-        let file = folders.patches.join(series).join("series.yaml");
-        super::super::series::load(&file).unwrap_or_else(|e| panic!("{}", e.render_plain()));
-    }
-    let nowhere = Folders {
-        kconfigs: root.join("nothing"),
-        patches: root.join("nothing"),
-    };
-    assert!(nowhere.kconfigs().is_empty() && nowhere.series().is_empty() && nowhere.racepoints().is_none());
-}
 
 #[test]
 fn a_good_file_becomes_what_it_says() {

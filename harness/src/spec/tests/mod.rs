@@ -3,6 +3,7 @@
 mod matrices;
 mod robust;
 mod series_files;
+mod shipped;
 mod syntax;
 
 use std::path::{Path, PathBuf};
