@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub mod antagonists;
+mod zram_writeback;
 mod zswap_pressure;
+pub use zram_writeback::ZramWriteback;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -152,6 +154,24 @@ pub enum Counter {
     TriplesCovered,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// Write requests of the zram devices.
+    ZramStore,
+    /// Read requests of the zram devices.
+    ZramLoad,
+    /// `bd_writes` of bd_stat: pages written to zram's backing device.
+    ZramWriteback,
+    /// `bd_reads` of bd_stat: pages read from it.
+    ZramBackingLoad,
+    /// Slots seen recompressed, in samples of block_state.
+    ZramRecompress,
+    /// `writestall` of debug_stat: writes for which zram had to allocate memory with the compressor put away.
+    ZramStall,
+    /// Blocks of a raw device compared with the model, in full.
+    BlocksVerified,
+    /// Blocks of a raw device written or discarded.
+    BlocksWritten,
+    /// `pgmigrate_success` of /proc/vmstat.
+    PagesMigrated,
 }
 
 impl Counter {
@@ -171,6 +191,15 @@ impl Counter {
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::ZramStore => "zram writes",
+            Self::ZramLoad => "zram reads",
+            Self::ZramWriteback => "zram write-backs",
+            Self::ZramBackingLoad => "reads of zram's backing device",
+            Self::ZramRecompress => "slots seen recompressed",
+            Self::ZramStall => "zram write stalls",
+            Self::BlocksVerified => "blocks verified",
+            Self::BlocksWritten => "blocks written",
+            Self::PagesMigrated => "pages migrated",
         }
     }
 }
@@ -188,6 +217,8 @@ pub struct Floor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "workload", content = "params", rename_all = "snake_case")]
 pub enum Workload {
+    /// zram as swap and as a block device, with a backing device.
+    ZramWriteback(ZramWriteback),
     /// zswap stores, loads and write-backs with recycled swap slots.
     ZswapPressure(ZswapPressure),
 }
@@ -211,7 +242,7 @@ impl Workload {
     /// Every workload of the suite.
     #[must_use]
     pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info()]
+        vec![ZramWriteback::info(), ZswapPressure::info()]
     }
 
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
@@ -242,15 +273,25 @@ impl Workload {
         if !wrong.is_empty() {
             return Err(BuildError::Params(wrong));
         }
-        match name {
-            ZswapPressure::NAME => {
-                let params = ZswapPressure::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::ZswapPressure(params))
-            }
-            _ => Err(BuildError::Unknown),
+        let workload = match name {
+            ZramWriteback::NAME => Self::ZramWriteback(ZramWriteback::from_values(given)),
+            ZswapPressure::NAME => Self::ZswapPressure(ZswapPressure::from_values(given)),
+            _ => return Err(BuildError::Unknown),
+        };
+        workload
+            .consistent()
+            .map_err(|why| BuildError::Together(why.to_owned()))?;
+        Ok(workload)
+    }
+
+    /// Checks what no single parameter's limits can.
+    ///
+    /// # Errors
+    /// What is impossible together, for people.
+    pub fn consistent(&self) -> Result<(), &'static str> {
+        match self {
+            Self::ZramWriteback(p) => p.consistent(),
+            Self::ZswapPressure(p) => p.consistent(),
         }
     }
 
@@ -258,6 +299,7 @@ impl Workload {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::ZramWriteback(_) => ZramWriteback::NAME,
             Self::ZswapPressure(_) => ZswapPressure::NAME,
         }
     }
@@ -266,6 +308,7 @@ impl Workload {
     #[must_use]
     pub fn floors(&self) -> Vec<Floor> {
         match self {
+            Self::ZramWriteback(p) => p.floors(),
             Self::ZswapPressure(p) => p.floors(),
         }
     }

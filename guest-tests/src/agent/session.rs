@@ -5,7 +5,6 @@ use super::frames::{Frames, Sink, open_kmsg};
 use super::ktap::{Ktap, Tally};
 use super::link::{Finished, Job};
 use super::{probe, supervise};
-use crate::catalogue::Workload;
 use crate::protocol::{Body, CaseRequest, Done, End, Outcome, Request, Start, VERSION};
 use crate::sys::{proc, process, swap};
 use std::any::Any;
@@ -161,8 +160,7 @@ pub fn parse(text: &str) -> Result<Request, String> {
 }
 
 fn consistent(case: &CaseRequest) -> Result<(), String> {
-    let Workload::ZswapPressure(params) = &case.workload;
-    params.consistent()?;
+    case.workload.consistent()?;
     match case
         .racepoints
         .iter()
@@ -236,6 +234,7 @@ fn may_run(call: &ByHand) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Workload;
 
     fn request(change: impl FnOnce(&mut Request)) -> String {
         let case = CaseRequest {
@@ -282,7 +281,9 @@ mod tests {
         );
         refused(
             |r| {
-                let Workload::ZswapPressure(p) = &mut r.cases[0].workload;
+                let Workload::ZswapPressure(p) = &mut r.cases[0].workload else {
+                    panic!("{:?}", r.cases[0].workload)
+                };
                 p.threads = p.arena;
             },
             "case c1",

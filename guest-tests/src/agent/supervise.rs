@@ -249,6 +249,7 @@ impl Watch {
         let body = match told {
             Told::Progress(p) => Body::Progress(p),
             Told::Finding(f) => Body::Finding(f),
+            Told::Coverage(c) => Body::Coverage(c),
             Told::Finished(f) => {
                 self.finished = Some(f);
                 return;

@@ -10,7 +10,7 @@ use super::{Result, SysError};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Pages of a plot: as many as a huge page has, at its alignment.
 pub const PLOT_PAGES: usize = 512;
@@ -90,6 +90,10 @@ pub enum Source<'a> {
     Private(BorrowedFd<'a>),
 }
 
+/// Where the next field is asked for: far below the place that the kernel chooses for mappings of its own,
+/// which it fills from above. A hole that a move leaves for a moment is then nobody else's choice.
+static NEXT: AtomicUsize = AtomicUsize::new(1 << 40);
+
 /// Reserved address space. Dropping it unmaps everything in it.
 #[derive(Debug)]
 pub struct Field {
@@ -113,9 +117,10 @@ impl Field {
     pub fn reserve(plots: usize) -> Result<Self> {
         let doing = || format!("reserving {plots} plots");
         let whole_len = (plots + 1) * PLOT_LEN;
+        let hint = NEXT.fetch_add(whole_len, Ordering::Relaxed);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice aliases nothing.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), whole_len, libc::PROT_NONE, flags, -1, 0) };
+        // SAFETY: a new mapping at an address of the kernel's choice (near the hint where that is free) aliases nothing.
+        let at = unsafe { libc::mmap(hint as *mut libc::c_void, whole_len, libc::PROT_NONE, flags, -1, 0) };
         if at == libc::MAP_FAILED {
             return Err(SysError::last(doing()));
         }
@@ -169,7 +174,8 @@ impl Field {
         if unsafe { libc::munlock(self.at(plot, 0..pages).cast(), pages * PAGE_LEN) } != 0 {
             return Err(SysError::last(format!("munlock of plot {plot}")));
         }
-        Ok(())
+        // Locking has populated it, private file mappings with copies of their own.
+        self.ask(plot, 0..pages, Ask::DontNeed)
     }
 
     /// Takes away what is mapped in a plot; it stays reserved.
@@ -326,6 +332,28 @@ impl Drop for Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_file_mapping_shows_the_file_even_where_mappings_are_locked() {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::FileExt;
+        let fd = rustix::fs::memfd_create("field", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let file = std::fs::File::from(fd);
+        file.set_len(2 * PAGE_LEN as u64).unwrap();
+        let field = Field::reserve(1).unwrap();
+        // In a child: locking what comes is an affair of the whole process.
+        let mut child = crate::sys::fork::child(|| {
+            // A host may forbid it; nothing is populated then.
+            let _ = crate::sys::process::lock_what_comes();
+            let mapped = field.map(0, 2, Source::Private(file.as_fd()));
+            let written = file.write_all_at(&[7; 8], PAGE_LEN as u64);
+            let mut page = [0; PAGE_WORDS];
+            field.read(0, 1, &mut page);
+            u8::from(mapped.is_err() || written.is_err() || page[0] != u64::from_ne_bytes([7; 8]))
+        })
+        .unwrap();
+        assert_eq!(child.ended(60_000).unwrap(), Some(crate::sys::fork::Ended::Status(0)));
+    }
 
     #[test]
     fn content_moves_between_plots_and_the_old_place_is_empty() {

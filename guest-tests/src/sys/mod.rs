@@ -9,9 +9,11 @@
 use std::io;
 
 pub mod arena;
+pub mod block;
 pub mod board;
 pub mod cgroup;
 pub mod cpu;
+pub mod failslab;
 pub mod field;
 pub mod file;
 pub mod fork;
@@ -24,6 +26,7 @@ pub mod racepoint;
 pub mod soft_dirty;
 pub mod swap;
 pub mod vmstat;
+pub mod zram;
 pub mod zswap;
 
 /// A system call or a kernel file that failed: what was being done, and the kernel's answer.

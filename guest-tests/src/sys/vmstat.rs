@@ -5,12 +5,13 @@ use crate::catalogue::Counter;
 use std::collections::BTreeMap;
 
 /// Which line of /proc/vmstat is which counter.
-const LINES: [(Counter, &str); 5] = [
+const LINES: [(Counter, &str); 6] = [
     (Counter::SwapOut, "pswpout"),
     (Counter::SwapIn, "pswpin"),
     (Counter::ZswapStore, "zswpout"),
     (Counter::ZswapLoad, "zswpin"),
     (Counter::ZswapWriteback, "zswpwb"),
+    (Counter::PagesMigrated, "pgmigrate_success"),
 ];
 
 /// One look at the counters: totals since boot.

@@ -15,6 +15,8 @@ pub enum Op {
     PageOut,
     /// Another thread verified it.
     Peek,
+    /// The owner dropped it (`MADV_DONTNEED`).
+    Drop,
 }
 
 impl Op {
@@ -24,6 +26,7 @@ impl Op {
             Self::Rewrite => "rewritten",
             Self::PageOut => "paged out",
             Self::Peek => "read by another",
+            Self::Drop => "dropped",
         }
     }
 }

@@ -8,16 +8,20 @@ use crate::agent::link::{Finished, Job, Link, Told};
 use crate::catalogue::Workload;
 use crate::protocol::{Finding, Seen};
 use crate::sys::board::{Board, Lane};
-use crate::sys::{SysError, cgroup, swap};
+use crate::sys::{SysError, cgroup, swap, zram};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 pub mod antagonist;
+pub mod beside;
 pub mod engine;
 pub mod evidence;
+pub mod phase;
+pub mod rest;
 pub mod stop;
 pub mod swapoff;
+pub mod zram_writeback;
 pub mod zswap_pressure;
 
 /// Name of the control group that holds those of the workloads.
@@ -77,11 +81,13 @@ pub enum CaseError {
 /// When it could not be run to its end.
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
     match &env.job.case.workload {
+        Workload::ZramWriteback(params) => zram_writeback::run(env, params),
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
     }
 }
 
-/// Cleans up after a case whose process has died: switches all swap off and removes the control groups.
+/// Cleans up after a case whose process has died: switches all swap off, removes the zram devices that
+/// it made and the control groups.
 ///
 /// # Errors
 /// When swap stays on.
@@ -89,6 +95,7 @@ pub fn clean_up() -> Result<(), SysError> {
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }
+    zram::sweep();
     let top = Path::new(cgroup::ROOT).join(CGROUP);
     for child in std::fs::read_dir(&top).into_iter().flatten().flatten() {
         if child.path().is_dir() {

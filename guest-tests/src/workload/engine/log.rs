@@ -40,19 +40,27 @@ impl Log {
         }
     }
 
-    /// Notes that an owner's step has returned.
-    pub fn note(&self, owner: usize, step: Step, errno: i32) {
+    /// Notes that an owner begins a step.
+    pub fn note(&self, owner: usize, step: Step) {
         let entry = Entry {
             order: self.next.fetch_add(1, Ordering::Relaxed),
             owner: owner as u8,
             step,
-            errno,
+            errno: 0,
         };
         let mut kept = self.owners[owner].lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
         kept.push_back(entry);
+    }
+
+    /// Notes that the kernel refused the last step of an owner.
+    pub fn refused(&self, owner: usize, errno: i32) {
+        let mut kept = self.owners[owner].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = kept.back_mut() {
+            last.errno = errno;
+        }
     }
 
     /// Steps so far.
@@ -132,13 +140,14 @@ mod tests {
     fn a_log_keeps_the_order_of_all_owners_and_is_read_as_it_is_written() {
         let log = Log::new(2);
         let step: Step = "1:3+2store".parse().unwrap();
-        log.note(0, step, 0);
-        log.note(1, step, 12);
-        log.note(0, step, 0);
+        log.note(0, step);
+        log.note(1, step);
+        log.refused(1, 12);
+        log.note(0, step);
         assert_eq!(log.text(), "0/1:3+2store 1/1:3+2store=12 0/1:3+2store");
         assert_eq!(parse(&log.text()), Ok(log.entries()));
         for _ in 0..KEPT_MAX {
-            log.note(1, step, 0);
+            log.note(1, step);
         }
         assert_eq!(log.entries().len(), KEPT_MAX + 2);
         assert_eq!(log.steps(), KEPT_MAX as u64 + 3);

@@ -134,23 +134,25 @@ impl Engine {
     /// Works as one of the owners until `ground.stop`, with memory that is mapped for this stretch of
     /// time only. `stretch` numbers it, so that each draws anew.
     ///
+    /// Tells whether a mismatch was found (and told).
+    ///
     /// # Errors
-    /// When a call failed that must not; a mismatch is told, ends the pressure and is no error.
+    /// When a call failed that must not.
     pub fn work(
         &self,
         number: usize,
         stretch: u64,
         ground: &Ground<'_>,
         lane: &Lane,
-    ) -> Result<(), CaseError> {
+    ) -> Result<bool, CaseError> {
         lane.expect_within(WORKER_PATIENCE_S);
         let outcome = self.try_work(number, stretch, ground, lane);
         lane.expect_within(0);
         match outcome {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(false),
             Err(Stopped::Found) => {
                 ground.stop.set();
-                Ok(())
+                Ok(true)
             }
             Err(Stopped::Case(e)) => Err(e),
         }
@@ -160,7 +162,7 @@ impl Engine {
         let own = (stretch << 8 | number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut rng = Pcg64Mcg::seed_from_u64(self.seed ^ own);
         let mix = Mix::of(&self.mix, &mut rng);
-        let mut owner = Owner::new(self, number, Some((ground, lane)), rng.next_u64())?;
+        let mut owner = Owner::new(self, number, Some((ground, lane)), stretch, rng.next_u64())?;
         let lengths = REGIONS.map(|(_, pages)| pages);
         let mut steps = 0u64;
         while !ground.stop.is_set() {
@@ -174,8 +176,7 @@ impl Engine {
             }
             lane.beat();
         }
-        owner.survey()?;
-        Ok(owner.leave()?)
+        owner.survey()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::{SysError, soft_dirty};
 use crate::workload::CaseError;
+pub use crate::workload::phase::Stopped;
 use crate::workload::antagonist::{Ground, swap_cycle};
 use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -22,27 +23,14 @@ use std::sync::atomic::Ordering;
 
 /// Pages that one look at the pagemap covers.
 const BATCH: usize = 64;
+/// Generations between the pages of one stretch and those of the next, more than a page has in one.
+const GENERATIONS: u32 = 8191;
 /// Pages of one step that reads and writes page by page, at most: a step must not take long.
 const PAGES_MAX: usize = 24;
 /// Pages that fit into a pipe together.
 const SPLICED_MAX: usize = 8;
 /// What one step asks memory.reclaim for.
 const RECLAIM_BYTES: u64 = 128 << 10;
-
-/// Why an owner ended early.
-#[derive(Debug)]
-pub enum Stopped {
-    /// A mismatch was told.
-    Found,
-    /// The case could not go on.
-    Case(CaseError),
-}
-
-impl<E: Into<CaseError>> From<E> for Stopped {
-    fn from(e: E) -> Self {
-        Self::Case(e.into())
-    }
-}
 
 /// What a step came to: nothing, or the kernel's refusal.
 type Done = Result<(), Stopped>;
@@ -74,8 +62,10 @@ impl<'a> Owner<'a> {
         engine: &'a Engine,
         number: usize,
         around: Option<(&'a Ground<'a>, &'a Lane)>,
+        stretch: u64,
         seed: u64,
     ) -> Result<Self, CaseError> {
+        let newest = (stretch as u32).wrapping_mul(GENERATIONS) & (u32::MAX >> 1);
         let map = |(at, &(kind, pages)): (usize, &(Kind, usize))| {
             let plot = (number * REGIONS.len() + at) * 2;
             Region::map(
@@ -84,6 +74,7 @@ impl<'a> Owner<'a> {
                 kind,
                 pages,
                 first_page(number, at),
+                newest,
             )
         };
         let (reads, writes) = rustix::pipe::pipe().map_err(std::io::Error::from)?;
@@ -117,29 +108,17 @@ impl<'a> Owner<'a> {
         region.is_some_and(|region| step.range().end <= region.pages())
     }
 
-    /// Takes the regions away.
-    ///
-    /// # Errors
-    /// Those of the kernel.
-    pub fn leave(self) -> Result<(), CaseError> {
-        for region in &self.regions {
-            self.engine.field.clear(region.plot())?;
-        }
-        Ok(())
-    }
-
     /// Carries out one step and logs it.
     ///
     /// # Errors
     /// A mismatch, and calls that failed that must not.
     pub fn carry_out(&mut self, step: Step) -> Done {
         let step = self.fitted(step);
+        self.engine.log.note(self.number, step);
         let outcome = self.act(step);
-        let errno = match &outcome {
-            Err(Stopped::Case(CaseError::Sys(e))) => e.errno().unwrap_or(-1),
-            _ => 0,
-        };
-        self.engine.log.note(self.number, step, errno);
+        if let Err(Stopped::Case(CaseError::Sys(e))) = &outcome {
+            self.engine.log.refused(self.number, e.errno().unwrap_or(-1));
+        }
         match outcome {
             Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(step.act, &e) => Ok(()),
             other => other,
@@ -490,6 +469,10 @@ impl<'a> Owner<'a> {
     fn context(&self, at: usize, page: usize, before: Option<Entry>) -> BTreeMap<String, String> {
         let region = &self.regions[at];
         let mut one = [Entry::default()];
+        let mut file = buffer();
+        let file = region
+            .file_read(page, &mut file)
+            .map(|()| region.file_words(&self.engine.origin, page, &file));
         let after = region
             .entries(&self.engine.field, &self.pagemap, page..page + 1, &mut one)
             .map(|()| one[0].to_string());
@@ -506,7 +489,8 @@ impl<'a> Owner<'a> {
                 "memory",
                 format!("page {page} of region {at}: {}", region.kind.words()),
             ),
-            ("the model's state", format!("{:?}", region.state(page).content)),
+            ("the model's state", format!("{:?}, its file {:?}", region.state(page).content, region.state(page).file)),
+            ("the file below", file.unwrap_or_else(|e| e.to_string())),
             ("page before the read", before.unwrap_or_default().to_string()),
             ("page after the read", after.unwrap_or_else(|e| e.to_string())),
             ("last operations on the page", super::log::write(told)),
@@ -515,6 +499,16 @@ impl<'a> Owner<'a> {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
+    }
+}
+
+impl Drop for Owner<'_> {
+    /// Takes the regions away.
+    fn drop(&mut self) {
+        for region in &self.regions {
+            // What can't be replaced stays mapped until the field goes.
+            let _ = self.engine.field.clear(region.plot());
+        }
     }
 }
 

@@ -63,11 +63,12 @@ pub struct Region {
 }
 
 impl Region {
-    /// Maps a region of so many pages in the first of two plots.
+    /// Maps a region of so many pages in the first of two plots. Their generations count on from `newest`,
+    /// so that what an earlier region left behind under the same numbers is told apart.
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn map(field: &Field, plots: [usize; 2], kind: Kind, pages: usize, first: u32) -> Result<Self> {
+    pub fn map(field: &Field, plots: [usize; 2], kind: Kind, pages: usize, first: u32, newest: u32) -> Result<Self> {
         let file = match kind {
             Kind::Small | Kind::Large => None,
             Kind::Shared | Kind::PrivateFile => Some(memory_file(pages)?),
@@ -85,9 +86,12 @@ impl Region {
             at: 0,
             file,
             states: (0..pages)
-                .map(|page| PageState::fresh(first + page as u32, kind.backing(), fresh_file(kind)))
+                .map(|page| PageState {
+                    dropped: newest,
+                    ..PageState::fresh(first + page as u32, kind.backing(), fresh_file(kind))
+                })
                 .collect(),
-            generations: vec![0; pages],
+            generations: vec![newest; pages],
             access: vec![Access::ReadWrite; pages],
         };
         let size = if kind == Kind::Large {
@@ -256,6 +260,29 @@ impl Region {
             ..state.clone()
         };
         file.read(origin, data).map(drop)
+    }
+
+    /// Says whether the file's page holds what it must, for people.
+    #[must_use]
+    pub fn file_words(&self, origin: &Origin, page: usize, data: &PageWords) -> String {
+        let Some(_) = self.file else {
+            return "there is none".to_owned();
+        };
+        let state = &self.states[page];
+        let content = if self.kind == Kind::Shared {
+            state.content.clone()
+        } else {
+            Content::Is(state.file)
+        };
+        let file = PageState {
+            backing: Backing::Shared,
+            content,
+            ..state.clone()
+        };
+        match file.read(origin, data) {
+            Ok(_) => "holds what it must".to_owned(),
+            Err(mismatch) => mismatch.title(),
+        }
     }
 
     /// Judges what a page was read as; what the reading tells is known from then on.

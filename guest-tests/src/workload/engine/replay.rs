@@ -1,4 +1,4 @@
-//! Replays a log: its steps in the order in which they returned, one after the other on one thread.
+//! Replays a log: its steps in the order in which they began, one after the other on one thread.
 //!
 //! What races did is not repeated by it; what the steps alone do is.
 
@@ -14,7 +14,7 @@ use crate::workload::CaseError;
 /// When a call failed that must not.
 pub fn run(engine: &Engine, entries: &[Entry]) -> Result<Vec<Mismatch>, CaseError> {
     let mut owners = (0..engine.owners())
-        .map(|number| Owner::new(engine, number, None, 0))
+        .map(|number| Owner::new(engine, number, None, 0, 0))
         .collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     for entry in entries {
@@ -42,7 +42,6 @@ pub fn run(engine: &Engine, entries: &[Entry]) -> Result<Vec<Mismatch>, CaseErro
             }
         }
         found.append(&mut owner.found);
-        owner.leave()?;
     }
     Ok(found)
 }

@@ -12,7 +12,7 @@ fn engine(owners: usize, seed: u64) -> Engine {
 }
 
 fn owner(engine: &Engine, seed: u64) -> Owner<'_> {
-    Owner::new(engine, 0, None, seed).unwrap()
+    Owner::new(engine, 0, None, 0, seed).unwrap()
 }
 
 fn step(text: &str) -> Step {
@@ -40,7 +40,6 @@ proptest! {
             prop_assert!(outcome.is_ok(), "{step}: {outcome:?} {:?}\n{}", owner.found, engine.log.text());
         }
         prop_assert!(owner.survey().is_ok(), "{:?}\n{}", owner.found, engine.log.text());
-        owner.leave().unwrap();
         prop_assert!(engine.counts.verified.load(Ordering::Relaxed) > 1000);
     }
 
@@ -52,7 +51,6 @@ proptest! {
             let outcome = owner.next_triple();
             prop_assert!(outcome.is_ok(), "{outcome:?} {:?}\n{}", owner.found, engine.log.text());
         }
-        owner.leave().unwrap();
     }
 }
 
@@ -81,7 +79,6 @@ fn every_act_is_carried_out_on_every_region() {
     // The host may refuse to collapse, to clear soft-dirty bits and to compact; nothing else.
     let may = |e: &Entry| matches!(e.step.act, Act::Collapse | Act::ClearRefs | Act::Compact);
     assert!(refused.iter().all(may), "{}", super::log::write(&refused));
-    owner.leave().unwrap();
 }
 
 /// Does `steps`, then `lie`, and expects the next look at region 0 to find it.
@@ -147,7 +144,7 @@ fn lies_are_caught_and_called_by_their_names() {
 #[test]
 fn a_log_is_replayed_in_its_order() {
     let first = engine(2, 5);
-    let mut owners = [owner(&first, 1), Owner::new(&first, 1, None, 2).unwrap()];
+    let mut owners = [owner(&first, 1), Owner::new(&first, 1, None, 0, 2).unwrap()];
     for (at, step) in drawn(9, Mix::Balanced, 400).into_iter().enumerate() {
         owners[at % 2].carry_out(step).unwrap();
     }

@@ -303,8 +303,8 @@ impl Owner<'_> {
             Press::Swapoff => {
                 self.carry_out(scene.step(Act::PageOut))?;
                 let away = self.looks(scene)?.iter().any(|e| e.swapped());
+                self.engine.log.note(self.number, scene.step(Act::SwapCycle));
                 let cycled = self.swap_cycle()?;
-                self.engine.log.note(self.number, scene.step(Act::SwapCycle), 0);
                 Ok(away && cycled)
             }
         }

@@ -8,7 +8,9 @@ use crate::sys::knob::Knob;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, zswap};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
+use crate::workload::phase::STACK_LEN;
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
@@ -19,8 +21,6 @@ const FILL_TRIES: usize = 20;
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
 const RECLAIM_PAUSE_MS: u32 = 10;
-/// Bytes of a thread's stack.
-pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
 /// Antagonists, at most.
@@ -36,6 +36,8 @@ pub struct Stage {
     pub ledger: Ledger,
     /// Memory that fills the swap area and is left alone.
     pub cold: Option<Arena>,
+    /// What runs beside the workers, where anything does.
+    pub engine: Option<Engine>,
     /// Which pages were seen in which slot.
     pub slots: Slots,
     /// The swap area's device.
@@ -104,6 +106,10 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     let plan = AreaPlan::of(machine::disk_len(&disk)?, pages as u64, params)?;
     let ledger = ledger(env, pages + plan.cold_pages, policy(params))?;
     let slots = Slots::new(plan.area_pages as usize);
+    let owners = usize::try_from(params.engine).unwrap_or(1);
+    let engine = (owners > 0)
+        .then(|| Engine::new(owners, env.job.run, env.job.case.seed, &params.engine_mix))
+        .transpose()?;
     // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
     // them (stacks, buffers) must again.
     process::lock_what_is_mapped()?;
@@ -113,6 +119,9 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         .transpose()?;
     process::lock_what_comes()?;
     env.board.note_arena(arena.address(0), pages);
+    if let Some(engine) = &engine {
+        engine.note_on(env.board);
+    }
 
     swap::format(&disk, plan.area_pages)?;
     swap::on(&disk)?;
@@ -127,6 +136,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         arena,
         ledger,
         cold,
+        engine,
         slots,
         disk,
         arena_group,
@@ -290,6 +300,16 @@ fn page_out(cold: &Arena, chunk: std::ops::Range<usize>, pagemap: &Pagemap) -> R
 }
 
 impl Stage {
+    /// Rewrites the cold pages, which leaves their slots free. Only one thread may call this, and never
+    /// beside [`Stage::refill`].
+    pub fn loosen(&self) {
+        let Some(cold) = &self.cold else { return };
+        let mut data = Box::new([0; PAGE_WORDS]);
+        for page in 0..cold.pages() {
+            stamp(cold, page, &self.ledger, (self.arena.pages() + page) as u32, &mut data);
+        }
+    }
+
     /// Has the cold pages paged out once more, after they came back: the swap area is as tight then as
     /// it was. Those that stay leave slots free, which is no failure in the midst of pressure.
     ///
