@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod antagonists;
 mod canary;
 mod khugepaged_collapse;
 mod uffd_move;
@@ -31,6 +32,8 @@ pub enum Kind {
     Bool,
     /// One of a list of words.
     Word(&'static [&'static str]),
+    /// Some of a list of words, joined by `+`; or `none`, `all`, or `drawn` (by the seed, anew each round).
+    Set(&'static [&'static str]),
 }
 
 /// A parameter's value, before it is put into its struct.
@@ -42,7 +45,7 @@ pub enum Value {
     Count(u64),
     /// Of a [`Kind::Bool`].
     Bool(bool),
-    /// Of a [`Kind::Word`].
+    /// Of a [`Kind::Word`] or a [`Kind::Set`].
     Word(String),
 }
 
@@ -102,7 +105,14 @@ impl ParamInfo {
             (Kind::Word(words), Value::Word(w)) => {
                 Err(format!("must be one of {}, not {w}", words.join(", ")))
             }
-            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_), _) => {
+            (Kind::Set(words), Value::Word(w)) => match antagonists::unknown(w, words) {
+                None => Ok(()),
+                Some(wrong) => Err(format!(
+                    "must be none, drawn, all, or some of {} joined by +, not {wrong}",
+                    words.join(", ")
+                )),
+            },
+            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_) | Kind::Set(_), _) => {
                 Err(format!("must be {}, not {value}", self.kind))
             }
         }
@@ -116,6 +126,7 @@ impl fmt::Display for Kind {
             Self::Count => write!(f, "a whole number"),
             Self::Bool => write!(f, "true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Set(words) => write!(f, "none, drawn, all, or some of {} joined by +", words.join(", ")),
         }
     }
 }
@@ -139,6 +150,14 @@ pub enum Counter {
     ZswapStore,
     /// `zswpin` of /proc/vmstat.
     ZswapLoad,
+    /// Steps of the engine.
+    EngineSteps,
+    /// Pages that the engine compared with the model.
+    EnginePagesVerified,
+    /// Of those, pages that were swapped out before.
+    EngineRoundTrips,
+    /// Different compositions of a page's state, an operation and a pressure that the engine met.
+    TriplesCovered,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
     /// Write requests of the zram devices.
@@ -188,6 +207,10 @@ impl Counter {
             Self::PagesVerified => "pages verified",
             Self::RoundTrips => "round trips",
             Self::PagesWritten => "pages written",
+            Self::EngineSteps => "engine steps",
+            Self::EnginePagesVerified => "pages verified by the engine",
+            Self::EngineRoundTrips => "round trips of the engine",
+            Self::TriplesCovered => "triples covered",
             Self::SwapOut => "pages swapped out",
             Self::SwapIn => "pages swapped in",
             Self::ZswapStore => "zswap stores",
@@ -368,19 +391,24 @@ macro_rules! params {
     (@ty count) => { u64 };
     (@ty bool) => { bool };
     (@ty word) => { String };
+    (@ty set) => { String };
     (@kind bytes $words:expr) => { $crate::catalogue::Kind::Bytes };
     (@kind count $words:expr) => { $crate::catalogue::Kind::Count };
     (@kind bool $words:expr) => { $crate::catalogue::Kind::Bool };
     (@kind word $words:expr) => { $crate::catalogue::Kind::Word($words) };
+    (@kind set $words:expr) => { $crate::catalogue::Kind::Set($words) };
     (@default word $v:expr) => { $v.to_owned() };
+    (@default set $v:expr) => { $v.to_owned() };
     (@default $kind:ident $v:expr) => { $v };
     (@value bytes $v:expr) => { $crate::catalogue::Value::Bytes($v) };
     (@value count $v:expr) => { $crate::catalogue::Value::Count($v) };
     (@value bool $v:expr) => { $crate::catalogue::Value::Bool($v) };
     (@value word $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
+    (@value set $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
     (@take bytes $v:expr) => { match $v { $crate::catalogue::Value::Bytes(n) => Some(*n), _ => None } };
     (@take count $v:expr) => { match $v { $crate::catalogue::Value::Count(n) => Some(*n), _ => None } };
     (@take bool $v:expr) => { match $v { $crate::catalogue::Value::Bool(b) => Some(*b), _ => None } };
+    (@take set $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     (@take word $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     ($(#[$meta:meta])* $name:ident {
         $( $field:ident: $kind:ident = $default:expr, $min:expr, $max:expr, $words:expr, $doc:literal; )*

@@ -101,6 +101,8 @@ pub enum Body {
     Progress(Progress),
     /// The kernel broke a promise.
     Finding(Finding),
+    /// What a case covered.
+    Coverage(Coverage),
     /// A case has ended.
     End(End),
     /// Last frame: every case has ended and the guest powers off.
@@ -142,6 +144,15 @@ pub struct Progress {
     pub counters: BTreeMap<Counter, u64>,
     /// CPU time that the hypervisor took away from the guest since the case started, in milliseconds (all CPUs).
     pub steal_ms: u64,
+}
+
+/// What a case covered: how often each of the things that it composes on purpose was met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The cell's id.
+    pub case: String,
+    /// By its words; what was not met is there with 0.
+    pub met: BTreeMap<String, u64>,
 }
 
 /// The kernel broke a promise.

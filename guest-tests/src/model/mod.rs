@@ -25,7 +25,7 @@ pub use block::{BlockOp, BlockState};
 pub use classify::POISON_BYTES;
 pub use duel::{Act, OneMove, Side, Unexplained, duel, fill_replied};
 pub use fill::{Fill, FillPolicy, RANDOM_WORDS_MAX};
-pub use ledger::{Before, Destroy, DestroyIntent, Ledger, WriteIntent};
+pub use ledger::{After, Before, Destroy, DestroyIntent, Ledger, WriteIntent};
 pub use legal::{Held, Legal, Origin, TORN_WINDOW_MAX, Verified, judge, judge_fault};
 pub use mismatch::{
     Class, Expected, FLIPPED_BITS_MAX, FLIPPED_PLACES_MAX, Fault, Flips, Lines, Mismatch, Owner, Sample,

@@ -41,6 +41,14 @@ pub enum Advice {
     Collapse,
     /// Read all of it in.
     PopulateRead,
+    /// Children don't inherit it.
+    DontFork,
+    /// Children inherit it again.
+    DoFork,
+    /// KSM may merge it.
+    Mergeable,
+    /// KSM may not, and what it merged is copied apart.
+    Unmergeable,
 }
 
 /// Since Linux 6.1; the C library's headers may be older.
@@ -58,6 +66,10 @@ impl Advice {
             Self::HugePage => libc::MADV_HUGEPAGE,
             Self::Collapse => MADV_COLLAPSE,
             Self::PopulateRead => libc::MADV_POPULATE_READ,
+            Self::DontFork => libc::MADV_DONTFORK,
+            Self::DoFork => libc::MADV_DOFORK,
+            Self::Mergeable => libc::MADV_MERGEABLE,
+            Self::Unmergeable => libc::MADV_UNMERGEABLE,
         }
     }
 }

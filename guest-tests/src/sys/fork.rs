@@ -7,6 +7,39 @@
 use super::{Doing, Result, SysError, process};
 use std::os::fd::OwnedFd;
 
+/// A gate that a child waits at until its parent opens it.
+#[derive(Debug)]
+pub struct Gate {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Gate {
+    /// Makes one, closed.
+    ///
+    /// # Errors
+    /// Those of `pipe`.
+    pub fn new() -> Result<Self> {
+        let (theirs, ours) = rustix::pipe::pipe().doing(|| "making a gate".to_owned())?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// Waits for the opening. For the child.
+    pub fn wait(&self) {
+        let mut one = [0u8];
+        while rustix::io::read(&self.theirs, &mut one) == Err(rustix::io::Errno::INTR) {}
+    }
+
+    /// Opens it, for one child.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn open(&self) -> Result<()> {
+        let written = rustix::io::write(&self.ours, &[1]);
+        written.map(drop).doing(|| "opening a gate".to_owned())
+    }
+}
+
 /// A forked child. Dropping it kills it and collects its status.
 #[derive(Debug)]
 pub struct Forked {

@@ -56,6 +56,13 @@ impl Entry {
         self.bit(61)
     }
 
+    /// The page frame, where it is mapped and the reader may know it.
+    #[must_use]
+    pub fn frame(self) -> Option<u64> {
+        let frame = self.0 & ((1 << 55) - 1);
+        (self.present() && frame != 0).then_some(frame)
+    }
+
     /// It is write-protected by userfaultfd.
     #[must_use]
     pub fn uffd_wp(self) -> bool {
@@ -129,13 +136,22 @@ impl Pagemap {
     /// # Panics
     /// When the range is longer than `into`, or than [`PAGES_PER_READ_MAX`].
     pub fn read(&self, arena: &Arena, range: Range<usize>, into: &mut [Entry]) -> Result<()> {
-        let into = &mut into[..range.len()];
+        self.read_at(arena.address(range.start), &mut into[..range.len()])
+    }
+
+    /// Reads the entries of the pages from an address on: as many as `into` has room for.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    ///
+    /// # Panics
+    /// When `into` is longer than [`PAGES_PER_READ_MAX`].
+    pub fn read_at(&self, address: u64, into: &mut [Entry]) -> Result<()> {
         let mut raw = [0u8; PAGES_PER_READ_MAX * 8];
-        let raw = &mut raw[..range.len() * 8];
-        let at = arena.address(range.start) / PAGE_LEN as u64 * 8;
+        let raw = &mut raw[..into.len() * 8];
         self.file
-            .read_exact_at(raw, at)
-            .doing(|| format!("reading the pagemap of pages {range:?}"))?;
+            .read_exact_at(raw, address / PAGE_LEN as u64 * 8)
+            .doing(|| format!("reading the pagemap of {} pages at {address:#x}", into.len()))?;
         for (entry, bytes) in into.iter_mut().zip(raw.chunks_exact(8)) {
             *entry = Entry(u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
         }

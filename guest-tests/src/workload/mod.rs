@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub mod antagonist;
+pub mod beside;
 pub mod canary;
+pub mod engine;
 pub mod evidence;
 pub mod khugepaged_collapse;
 pub mod phase;

@@ -42,13 +42,13 @@ pub struct Counts {
 pub enum Stopped {
     /// A mismatch was told; the pressure is over.
     Found,
-    /// A call failed that must not.
-    Sys(SysError),
+    /// A call failed that must not, or the supervisor has gone.
+    Case(CaseError),
 }
 
-impl From<SysError> for Stopped {
-    fn from(e: SysError) -> Self {
-        Self::Sys(e)
+impl<E: Into<CaseError>> From<E> for Stopped {
+    fn from(e: E) -> Self {
+        Self::Case(e.into())
     }
 }
 
@@ -104,7 +104,7 @@ pub struct Phase<'a> {
     source: Source<'a>,
     start: Look,
     told: AtomicU32,
-    broken: Mutex<Option<SysError>>,
+    broken: Mutex<Option<CaseError>>,
 }
 
 /// One look at what the kernel counts.
@@ -185,7 +185,7 @@ impl<'a> Phase<'a> {
         });
         let totals = told?;
         match self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(e) => Err(e.into()),
+            Some(e) => Err(e),
             None => Ok(totals),
         }
     }
@@ -202,7 +202,7 @@ impl<'a> Phase<'a> {
 
     fn work(&self, task: Task<'_>) {
         let _ends = StopOnDrop(self.stop);
-        if let Err(Stopped::Sys(e)) = self.try_work(task) {
+        if let Err(Stopped::Case(e)) = self.try_work(task) {
             let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
             broken.get_or_insert(e);
         }

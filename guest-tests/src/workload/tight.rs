@@ -8,6 +8,7 @@ use crate::model::Ledger;
 use crate::sys::arena::{Advice, Arena, PAGE_WORDS};
 use crate::sys::pagemap::Pagemap;
 use crate::sys::process;
+use std::ops::Range;
 
 /// Pages that are filled and paged out at once.
 pub const FILL_CHUNK: usize = 128;
@@ -23,6 +24,30 @@ pub fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mu
     intent.commit();
 }
 
+/// Cuts an arena into what is filled and paged out at once.
+pub fn chunks(arena: &Arena) -> impl Iterator<Item = Range<usize>> {
+    let pages = arena.pages();
+    (0..pages)
+        .step_by(FILL_CHUNK)
+        .map(move |start| start..pages.min(start + FILL_CHUNK))
+}
+
+/// Has a chunk paged out; returns how many of its pages stay.
+///
+/// # Errors
+/// Those of the kernel.
+pub fn page_out(cold: &Arena, chunk: Range<usize>, pagemap: &Pagemap) -> Result<usize, CaseError> {
+    let mut entries = [Default::default(); FILL_CHUNK];
+    for _ in 0..FILL_TRIES {
+        cold.advise(chunk.clone(), Advice::PageOut)?;
+        pagemap.read(cold, chunk.clone(), &mut entries)?;
+        if entries[..chunk.len()].iter().all(|e| e.swapped()) {
+            break;
+        }
+    }
+    Ok(entries[..chunk.len()].iter().filter(|e| !e.swapped()).count())
+}
+
 /// Writes the cold pages and has them paged out.
 ///
 /// # Errors
@@ -33,20 +58,11 @@ pub fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<
     let pagemap = Pagemap::open()?;
     let mut data = Box::new([0; PAGE_WORDS]);
     let mut stay = 0;
-    for start in (0..cold.pages()).step_by(FILL_CHUNK) {
-        let chunk = start..cold.pages().min(start + FILL_CHUNK);
+    for chunk in chunks(cold) {
         for page in chunk.clone() {
             stamp(cold, page, ledger, first + page as u32, &mut data);
         }
-        let mut entries = [Default::default(); FILL_CHUNK];
-        for _ in 0..FILL_TRIES {
-            cold.advise(chunk.clone(), Advice::PageOut)?;
-            pagemap.read(cold, chunk.clone(), &mut entries)?;
-            if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-                break;
-            }
-        }
-        stay += entries[..chunk.len()].iter().filter(|e| !e.swapped()).count();
+        stay += page_out(cold, chunk, &pagemap)?;
         env.lane.beat();
     }
     process::unpin()?;

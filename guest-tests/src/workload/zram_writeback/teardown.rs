@@ -48,7 +48,7 @@ pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
 fn over(outcome: Result<(), Stopped>) -> Result<(), CaseError> {
     match outcome {
         Ok(()) | Err(Stopped::Found) => Ok(()),
-        Err(Stopped::Sys(e)) => Err(e.into()),
+        Err(Stopped::Case(e)) => Err(e),
     }
 }
 

@@ -3,18 +3,24 @@
 use super::antagonist;
 use super::frontier::Frontier;
 use super::stage::Stage;
+use super::toggles::Toggles;
 use super::worker::{Role, Worker};
 use crate::catalogue::ZswapPressure;
+use crate::catalogue::antagonists::Choice;
 use crate::model::Mismatch;
 use crate::sys::pagemap::Entry;
 use crate::sys::{SysError, proc};
+use crate::workload::antagonist::{Antagonist, LedgerHeirs, SwapArea};
+use crate::workload::beside::{Beside, Turns};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::History;
 use crate::workload::phase::{Phase, Stopped, Task, Totals, page_context};
 use crate::workload::stop::Stop;
 use crate::workload::{CaseError, Env};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What all threads of the phase share.
 pub struct Pressure<'a> {
@@ -50,7 +56,11 @@ impl<'a> Pressure<'a> {
             proc::cpus().min(u32::try_from(params.cpus).unwrap_or(1))
         } as usize;
         Ok(Self {
-            phase: Phase::new(env, stop, Box::new(|| Ok(BTreeMap::new())))?,
+            phase: Phase::new(
+                env,
+                stop,
+                Box::new(|| Ok(stage.engine.as_ref().map_or_else(BTreeMap::new, Engine::counters))),
+            )?,
             stage,
             threads,
             readers: usize::try_from(params.readers).unwrap_or(0),
@@ -69,6 +79,41 @@ impl<'a> Pressure<'a> {
     /// # Errors
     /// When a call failed that must not, or the supervisor has gone.
     pub fn run(&self, params: &ZswapPressure) -> Result<Totals, CaseError> {
+        let stage = self.stage;
+        let heirs = LedgerHeirs::new(&stage.arena, &stage.ledger, 0, &self.phase.counts.verified)?;
+        let swaps = [SwapArea {
+            device: stage.disk.clone(),
+            priority: None,
+        }];
+        let (arenas, refill) = ([&stage.arena], || stage.refill());
+        let loosen = || {
+            stage.loosen();
+            Ok(())
+        };
+        let toggles = Mutex::new(Toggles::new(params, self.phase.seed_of(0x7099)));
+        let toggle = |stop: &Stop| {
+            toggles
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .toggle(stop)
+        };
+        let beside = Beside {
+            engine: stage.engine.as_ref(),
+            choice: Choice::parse(&params.antagonists),
+            offered: &Antagonist::ALL,
+            arenas: &arenas,
+            group: Some(&stage.arena_group),
+            swaps: &swaps,
+            refill: Some(&refill),
+            heirs: Some(&heirs),
+            whim: params.toggles.then_some(&toggle as _),
+            turns: Some(Turns {
+                alone: Duration::from_millis(params.alone_ms),
+                beside: Duration::from_millis(params.beside_ms),
+                loosen: &loosen,
+                tighten: &refill,
+            }),
+        };
         let mut tasks: Vec<_> = (0..self.threads + self.readers).map(|n| self.task(n)).collect();
         if params.reclaim {
             tasks.push(Task::new("reclaim", |lane| antagonist::reclaim(self, lane)));
@@ -78,7 +123,12 @@ impl<'a> Pressure<'a> {
             let flip = move |lane: &_| antagonist::flip_pool(self, lane, percent);
             tasks.push(Task::new("pool flips", flip));
         }
-        self.phase.run(tasks)
+        if !beside.is_empty() {
+            tasks.push(Task::new("beside", |lane| beside.keep_up(&self.phase, lane)));
+        }
+        let totals = self.phase.run(tasks)?;
+        beside.tell_coverage(&self.phase)?;
+        Ok(totals)
     }
 
     fn task(&self, worker: usize) -> Task<'_> {
