@@ -59,6 +59,7 @@ fn config(dir: &TempDir, kernel: PathBuf, root: Root) -> MachineConfig {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("a scratch; with $odd, characters"),
+        freeze_on_finding: false,
     }
 }
 

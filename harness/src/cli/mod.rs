@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod console;
+mod doctor;
 mod list;
 mod run;
 mod shell;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Build(what) => run::build(&what, json),
         Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
+        Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),
         Command::Console(what) => console::console(&what, json),

@@ -170,23 +170,21 @@ async fn trial(wanted: &Wanted, virtme: &Virtme) -> Result<Trial, String> {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch"),
+        freeze_on_finding: false,
     };
     let (events, _nobody) = mpsc::channel(1);
     let (_never, cancel) = watch::channel(false);
     let run = boot(&config, events, cancel).await;
-    match accel::failure(&run) {
-        None => Ok(Trial {
+    match accel::judge(&run) {
+        Ok(Ok(boot_s)) => Ok(Trial {
             works: true,
-            why: format!(
-                "a trial boot under virtme-ng reached the agent in {:.1} s",
-                run.boot_s.unwrap_or_default()
-            ),
+            why: format!("a trial boot under virtme-ng reached the agent in {boot_s:.1} s"),
         }),
-        Some(Ok(why)) => Ok(Trial {
+        Ok(Err(why)) => Ok(Trial {
             works: false,
             why: format!("virtme-ng is installed, but a trial boot under it failed: {why}"),
         }),
-        Some(Err(why)) => Err(format!("the trial boot under virtme-ng {why}")),
+        Err(why) => Err(format!("the trial boot under virtme-ng could not be made: {why}")),
     }
 }
 

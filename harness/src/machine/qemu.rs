@@ -18,6 +18,9 @@ pub(super) const HALTED: [&str; 3] = ["-S", "-action", "shutdown=pause,reboot=sh
 /// How a disk is driven. `stop`: a failure of the host's disk must not look like one of the kernel under test.
 pub(super) const DRIVE: &str = "if=none,format=raw,cache=unsafe,discard=unmap,werror=stop,rerror=stop";
 
+/// Takes the guest's note of where its things are into a dump, for those that read it.
+pub(super) const VMCOREINFO: [&str; 2] = ["-device", "vmcoreinfo"];
+
 /// What a machine runs on.
 pub(super) fn accel(accel: Accel) -> [&'static str; 4] {
     match accel {

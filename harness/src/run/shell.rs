@@ -182,6 +182,7 @@ async fn machine(
         boot_args: guest.machine.boot_args.clone(),
         evidence: evidence.to_owned(),
         scratch: scratch.to_owned(),
+        freeze_on_finding: false,
     })
 }
 

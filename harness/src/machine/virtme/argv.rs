@@ -29,6 +29,8 @@ pub(super) struct Line<'a> {
     pub(super) root: Option<&'a Path>,
     /// Folder that the guest sees as [`seed::IN_GUEST`].
     pub(super) seed: &'a Path,
+    /// Whether a dump of the guest may be wanted.
+    pub(super) dump: bool,
     /// Arguments of the kernel.
     pub(super) boot_args: &'a [String],
     /// Serial number and image of each disk.
@@ -122,6 +124,9 @@ fn qemu_opts(line: &Line<'_>) -> Result<String, VirtmeError> {
         words.extend(["-device".to_owned(), port]);
     }
     words.extend(["-mon", "chardev=ppqmp,mode=control", "-device", "pvpanic-pci"].map(str::to_owned));
+    if line.dump {
+        words.extend(qemu::VMCOREINFO.map(str::to_owned));
+    }
     for (serial, image) in line.disks {
         let image = path("a disk", image)?;
         words.extend([
@@ -181,6 +186,7 @@ mod tests {
             qemu: None,
             root: Some(Path::new("/r/root")),
             seed: Path::new("/r/seed"),
+            dump: false,
             boot_args,
             disks,
             console: Path::new("/r/console"),

@@ -158,6 +158,7 @@ pub(super) fn prepare(
         qemu: qemu.as_deref(),
         root: root.as_deref(),
         seed: &seed,
+        dump: config.freeze_on_finding,
         boot_args: &boot_args,
         disks: &linked,
         console: channels.console(),
