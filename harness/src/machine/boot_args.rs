@@ -24,6 +24,9 @@ const ALWAYS: &[&str] = &[
     "panic=-1",
     // The agent writes its frames' numbers into the log: they may not be rate-limited away.
     "printk.devkmsg=on",
+    // On a busy host the timer of an emulated machine may tick too late for the kernel's test of it,
+    // which panics then ("IO-APIC + timer doesn't work"); KVM guests leave the test out by themselves.
+    "no_timer_check",
     // Caches of their own, so that fault injection and reports name the right one.
     "slab_nomerge",
     "page_poison=1",
