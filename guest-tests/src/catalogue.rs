@@ -10,8 +10,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub mod antagonists;
+mod canary;
+mod khugepaged_collapse;
+mod uffd_move;
 mod zram_writeback;
 mod zswap_pressure;
+pub use canary::Canary;
+pub use khugepaged_collapse::KhugepagedCollapse;
+pub use uffd_move::UffdMove;
 pub use zram_writeback::ZramWriteback;
 pub use zswap_pressure::ZswapPressure;
 
@@ -172,6 +178,25 @@ pub enum Counter {
     BlocksWritten,
     /// `pgmigrate_success` of /proc/vmstat.
     PagesMigrated,
+    /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
+    Collapses,
+    /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
+    /// mapped page by page.
+    Retractions,
+    /// Pages zapped by an antagonist.
+    Zaps,
+    /// `thp_split_page` of /proc/vmstat.
+    HugeSplits,
+    /// Pages that UFFDIO_MOVE moved.
+    Moves,
+    /// Of those, pages that were swapped out when the call was made.
+    MovesSwapped,
+    /// Of those, pages that were in the swap cache as well.
+    MovesCached,
+    /// Replies of UFFDIO_MOVE that say that somebody else was in the way (EAGAIN, EBUSY).
+    MovesContended,
+    /// Pages moved while another thread meddled with them, each checked against every legal order.
+    Duels,
 }
 
 impl Counter {
@@ -200,6 +225,15 @@ impl Counter {
             Self::BlocksVerified => "blocks verified",
             Self::BlocksWritten => "blocks written",
             Self::PagesMigrated => "pages migrated",
+            Self::Collapses => "huge pages to collapse into",
+            Self::Retractions => "page tables retracted",
+            Self::Zaps => "pages zapped",
+            Self::HugeSplits => "huge pages split",
+            Self::Moves => "pages moved",
+            Self::MovesSwapped => "swapped pages moved",
+            Self::MovesCached => "pages in the swap cache moved",
+            Self::MovesContended => "contended moves",
+            Self::Duels => "duels",
         }
     }
 }
@@ -213,14 +247,71 @@ pub struct Floor {
     pub per_s: u64,
 }
 
-/// A workload with its parameters: what a case runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "workload", content = "params", rename_all = "snake_case")]
-pub enum Workload {
-    /// zram as swap and as a block device, with a backing device.
-    ZramWriteback(ZramWriteback),
+/// Defines [`Workload`]: a line here is all that a new workload needs in this file, beside its module.
+macro_rules! workloads {
+    ($( $(#[$meta:meta])* $name:ident, )*) => {
+        /// A workload with its parameters: what a case runs.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "workload", content = "params", rename_all = "snake_case")]
+        pub enum Workload {
+            $( $(#[$meta])* $name($name), )*
+        }
+
+        impl Workload {
+            /// Every workload of the suite.
+            #[must_use]
+            pub fn all() -> Vec<Info> {
+                vec![$( $name::info() ),*]
+            }
+
+            /// Takes parameters that were checked against the table, and defaults for the others.
+            fn from_values(name: &str, given: &BTreeMap<String, Value>) -> Option<Self> {
+                match name {
+                    $( $name::NAME => Some(Self::$name($name::from_values(given))), )*
+                    _ => None,
+                }
+            }
+
+            /// Name, as in YAML.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$name(_) => $name::NAME, )*
+                }
+            }
+
+            /// Checks what no single parameter's limits can.
+            ///
+            /// # Errors
+            /// What is impossible together, for people.
+            pub fn consistent(&self) -> Result<(), &'static str> {
+                match self {
+                    $( Self::$name(params) => params.consistent(), )*
+                }
+            }
+
+            /// Least rates under software emulation; the least that a machine must reach everywhere.
+            #[must_use]
+            pub fn floors(&self) -> Vec<Floor> {
+                match self {
+                    $( Self::$name(params) => params.floors(), )*
+                }
+            }
+        }
+    };
+}
+
+workloads! {
     /// zswap stores, loads and write-backs with recycled swap slots.
-    ZswapPressure(ZswapPressure),
+    ZswapPressure,
+    /// Huge pages collapsed, retracted and split.
+    KhugepagedCollapse,
+    /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
+    UffdMove,
+    /// zram as swap and as a block device, with a backing device.
+    ZramWriteback,
+    /// A fault on purpose, to show that it would be noticed.
+    Canary,
 }
 
 /// What the catalogue says of one workload.
@@ -239,12 +330,6 @@ pub struct Info {
 }
 
 impl Workload {
-    /// Every workload of the suite.
-    #[must_use]
-    pub fn all() -> Vec<Info> {
-        vec![ZramWriteback::info(), ZswapPressure::info()]
-    }
-
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
     ///
     /// # Errors
@@ -273,44 +358,10 @@ impl Workload {
         if !wrong.is_empty() {
             return Err(BuildError::Params(wrong));
         }
-        let workload = match name {
-            ZramWriteback::NAME => Self::ZramWriteback(ZramWriteback::from_values(given)),
-            ZswapPressure::NAME => Self::ZswapPressure(ZswapPressure::from_values(given)),
-            _ => return Err(BuildError::Unknown),
-        };
-        workload
-            .consistent()
+        let made = Self::from_values(name, given).ok_or(BuildError::Unknown)?;
+        made.consistent()
             .map_err(|why| BuildError::Together(why.to_owned()))?;
-        Ok(workload)
-    }
-
-    /// Checks what no single parameter's limits can.
-    ///
-    /// # Errors
-    /// What is impossible together, for people.
-    pub fn consistent(&self) -> Result<(), &'static str> {
-        match self {
-            Self::ZramWriteback(p) => p.consistent(),
-            Self::ZswapPressure(p) => p.consistent(),
-        }
-    }
-
-    /// Name, as in YAML.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZramWriteback(_) => ZramWriteback::NAME,
-            Self::ZswapPressure(_) => ZswapPressure::NAME,
-        }
-    }
-
-    /// Least rates under software emulation; the least that a machine must reach everywhere.
-    #[must_use]
-    pub fn floors(&self) -> Vec<Floor> {
-        match self {
-            Self::ZramWriteback(p) => p.floors(),
-            Self::ZswapPressure(p) => p.floors(),
-        }
+        Ok(made)
     }
 }
 

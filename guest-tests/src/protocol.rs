@@ -67,6 +67,15 @@ pub struct Arm {
     pub delay_us_min: u32,
     /// Longest delay, in microseconds.
     pub delay_us_max: u32,
+    /// Longest hold, in microseconds: the workload's script holds threads there, and there is no delay.
+    /// 0 for a racepoint that delays.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_us_max: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// One numbered message of the guest.
@@ -188,6 +197,11 @@ pub enum Seen {
         one: u64,
         /// The other one's value.
         other: u64,
+    },
+    /// The machine ran out of memory outside of every limit that the workload had set.
+    OutOfMemory {
+        /// Processes that the kernel ended for it.
+        kills: u64,
     },
     /// The kernel's taint mask grew while the case ran.
     Taint {

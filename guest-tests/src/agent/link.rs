@@ -9,6 +9,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+/// The disks that the suite may overwrite.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disks {
+    /// For swap.
+    pub swap: Option<PathBuf>,
+    /// For a file system.
+    pub data: Option<PathBuf>,
+}
+
 /// What a case's process is given to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -18,6 +27,9 @@ pub struct Job {
     pub case: CaseRequest,
     /// The disk that may be used as swap.
     pub swap_disk: Option<PathBuf>,
+    /// The disk that a file system may be made on.
+    #[serde(default)]
+    pub data_disk: Option<PathBuf>,
 }
 
 /// One line of the pipe.

@@ -9,6 +9,9 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod space;
+pub use space::{HUGE_PAGES, Sharing};
+
 /// Bytes of a page.
 pub const PAGE_LEN: usize = 4096;
 /// 64-bit words of a page.
@@ -40,7 +43,16 @@ pub enum Advice {
     Mergeable,
     /// KSM may not, and what it merged is copied apart.
     Unmergeable,
+    /// Use huge pages for it.
+    HugePage,
+    /// Make huge pages of it now.
+    Collapse,
+    /// Read all of it in.
+    PopulateRead,
 }
+
+/// Since Linux 6.1; the C library's headers may be older.
+const MADV_COLLAPSE: libc::c_int = 25;
 
 impl Advice {
     fn raw(self) -> libc::c_int {
@@ -55,6 +67,9 @@ impl Advice {
             Self::DoFork => libc::MADV_DOFORK,
             Self::Mergeable => libc::MADV_MERGEABLE,
             Self::Unmergeable => libc::MADV_UNMERGEABLE,
+            Self::HugePage => libc::MADV_HUGEPAGE,
+            Self::Collapse => MADV_COLLAPSE,
+            Self::PopulateRead => libc::MADV_POPULATE_READ,
         }
     }
 }
@@ -198,23 +213,27 @@ impl Arena {
             "{range:?} of {}",
             self.pages
         );
-        let len = (range.end - range.start) * PAGE_LEN;
-        // SAFETY: the range lies within our own mapping (asserted), which is only read and written
-        // through atomics, so that content that changes under a reader is not undefined behaviour.
-        let answer = unsafe {
-            libc::madvise(
-                self.base.as_ptr().add(range.start * PAGE_LEN).cast(),
-                len,
-                advice.raw(),
-            )
-        };
-        if answer == 0 {
+        if self.hint(range.clone(), advice) {
             Ok(())
         } else {
             Err(SysError::last(format!(
                 "madvise({advice:?}) on pages {}..{}",
                 range.start, range.end
             )))
+        }
+    }
+
+    /// Advises the kernel on a range of pages (as much of it as there is) and tells whether it did as it
+    /// was told. Makes one system call and nothing else.
+    #[must_use = "advice may be refused"]
+    pub fn hint(&self, range: Range<usize>, advice: Advice) -> bool {
+        let end = range.end.min(self.pages);
+        let start = range.start.min(end);
+        // SAFETY: the range lies within our own mapping, which is only read and written through atomics,
+        // so that content that changes under a reader is not undefined behaviour.
+        unsafe {
+            let at = self.base.as_ptr().add(start * PAGE_LEN).cast();
+            libc::madvise(at, (end - start) * PAGE_LEN, advice.raw()) == 0
         }
     }
 }

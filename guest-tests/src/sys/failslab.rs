@@ -53,13 +53,12 @@ impl Failslab {
         knobs.reverse();
         Ok(Self { _knobs: knobs })
     }
+}
 
-    /// Whether allocations are made to fail at this moment, by whomever.
-    ///
-    /// # Errors
-    /// Those of the kernel.
-    pub fn is_armed() -> Result<bool> {
-        Ok(file::number(Path::new(DEBUG).join("probability"))? != 0)
+/// Ends the failing that a process left when it died.
+pub fn disarm() {
+    if available() {
+        let _ = file::write(Path::new(DEBUG).join("probability"), "0");
     }
 }
 

@@ -10,6 +10,9 @@ use std::os::unix::fs::FileExt;
 /// The most pages that one read may ask for.
 pub const PAGES_PER_READ_MAX: usize = 512;
 
+/// Numbers of swap areas that every kernel has room for; those above may stand for other kinds of entries.
+const AREAS_MIN: u64 = 23;
+
 /// One page's entry of a pagemap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Entry(pub u64);
@@ -40,10 +43,11 @@ impl Entry {
         self.bit(63)
     }
 
-    /// Its page-table entry names a swap slot (its content may still be in the swap cache).
+    /// Its page-table entry names a swap slot (its content may still be in the swap cache). Entries of
+    /// other kinds that the kernel shows as swapped too (migration, poison, userfaultfd's markers) don't count.
     #[must_use]
     pub fn swapped(self) -> bool {
-        self.bit(62)
+        self.bit(62) && self.0 & 31 < AREAS_MIN
     }
 
     /// It is a page of a file or shared memory.
@@ -204,14 +208,20 @@ mod tests {
 
     #[test]
     fn the_largest_offset_keeps_clear_of_the_flags() {
-        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 1));
+        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 10));
         assert_eq!(
             entry.slot(),
             Some(Slot {
-                area: 31,
+                area: 22,
                 offset: (1 << 50) - 1
             })
         );
+    }
+
+    #[test]
+    fn a_marker_is_no_slot() {
+        let poisoned = Entry(1 << 62 | 31);
+        assert!(!poisoned.swapped() && poisoned.slot().is_none());
     }
 
     #[test]

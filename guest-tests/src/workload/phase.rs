@@ -65,10 +65,7 @@ pub struct Task<'t> {
 
 impl<'t> Task<'t> {
     /// A thread that may run anywhere and makes a step at least every [`WORKER_PATIENCE_S`].
-    pub fn new(
-        name: impl Into<String>,
-        body: impl FnOnce(&Lane) -> Result<(), Stopped> + Send + 't,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, body: impl FnOnce(&Lane) -> Result<(), Stopped> + Send + 't) -> Self {
         Self {
             name: name.into(),
             cpu: None,
@@ -253,7 +250,10 @@ impl<'a> Phase<'a> {
             return;
         }
         if let Ok(totals) = self.totals() {
-            context.insert("elapsed".to_owned(), format!("{} ms of pressure", totals.elapsed_ms));
+            context.insert(
+                "elapsed".to_owned(),
+                format!("{} ms of pressure", totals.elapsed_ms),
+            );
             let counters: Vec<_> = totals
                 .counters
                 .iter()
@@ -269,7 +269,12 @@ impl<'a> Phase<'a> {
 
 /// What is known of a page that was found wrong: where it was, and the last operations.
 #[must_use]
-pub fn page_context(page: u32, before: Entry, after: Option<Entry>, history: &History) -> BTreeMap<String, String> {
+pub fn page_context(
+    page: u32,
+    before: Entry,
+    after: Option<Entry>,
+    history: &History,
+) -> BTreeMap<String, String> {
     let mut context = BTreeMap::new();
     let mut say = |key: &str, value: String| {
         context.insert(key.to_owned(), value);

@@ -1,4 +1,4 @@
-//! What must agree once no thread runs any more, and what must be gone at the end.
+//! What must agree once nothing runs any more, and what must be gone at the end.
 
 use super::{CaseError, Env, STEP_PATIENCE_S, swapoff};
 use crate::protocol::Seen;
@@ -18,24 +18,28 @@ const SETTLE_MS_MAX: u64 = 5000;
 /// How often a counter that has to settle is read, in milliseconds.
 const SETTLE_LOOK_MS: u32 = 10;
 
-/// Switches one swap area off; one that takes longer than a step may is a hang.
+/// Switches a swap area off; one that takes too long is a hang.
 ///
 /// # Errors
 /// The kernel's answer.
-pub fn swap_off(env: &Env<'_>, device: &Path) -> Result<(), CaseError> {
+pub fn swap_off(env: &Env<'_>, disk: &Path) -> Result<(), CaseError> {
     let start = proc::uptime_ns();
     let mut go_on = || {
         env.lane.beat();
         (proc::uptime_ns() - start) / 1_000_000_000 < u64::from(STEP_PATIENCE_S)
     };
-    match swapoff::run(device, &mut go_on) {
+    let outcome = swapoff::run(disk, &mut go_on);
+    match outcome {
         Err(e) if e.errno() == Some(libc::ETIMEDOUT) => {
             let what = Seen::Hang {
                 worker: "swapoff".to_owned(),
                 stack: "see the kernel's log".to_owned(),
             };
-            let title = format!("swapoff took more than {STEP_PATIENCE_S} s");
-            env.find(what, title, BTreeMap::new())?;
+            env.find(
+                what,
+                format!("swapoff took more than {STEP_PATIENCE_S} s"),
+                BTreeMap::new(),
+            )?;
             Err(e.into())
         }
         other => Ok(other?),
@@ -53,6 +57,8 @@ struct Books {
     charged: u64,
     /// Pages of the swap cache charged to all groups.
     cached: u64,
+    /// Pages of shared memory that may have a slot: no page table shows it.
+    shared: u64,
     cpus: u64,
 }
 
@@ -71,7 +77,7 @@ impl Books {
         }
         // Each swapped page has a slot that is charged. The swap cache and the CPUs' caches of freed
         // slots keep more charged.
-        let most = self.pagemap + self.cached + self.cpus * SLOT_CACHE_LEN;
+        let most = self.pagemap + self.shared + self.cached + self.cpus * SLOT_CACHE_LEN;
         if self.charged < self.pagemap || self.charged > most {
             wrong.push((
                 "pages swapped by the pagemap and memory.swap.current",
@@ -83,21 +89,28 @@ impl Books {
     }
 }
 
-/// Compares what page tables, the process's counters and control groups say of swapped pages. A group
-/// above others counts for all of them, those that are gone included.
+/// Compares what counts swapped pages: page tables, the process, its control groups. Nothing may run.
+/// `shared` pages are mapped elsewhere than in `memory`, and may be swapped too.
+/// A group above others counts for all of them, those that are gone included.
 ///
 /// # Errors
-/// When a count can't be read.
-pub fn conservation(env: &Env<'_>, arenas: &[&Arena], groups: &[&Cgroup]) -> Result<(), CaseError> {
+/// When a call failed that must not.
+pub fn conservation(
+    env: &Env<'_>,
+    memory: &[&Arena],
+    shared: u64,
+    groups: &[&Cgroup],
+) -> Result<(), CaseError> {
     let pagemap = Pagemap::open()?;
     let mut books = Books {
         pagemap: 0,
         vm_swap: 0,
         charged: 0,
         cached: 0,
+        shared,
         cpus: u64::from(proc::cpus()),
     };
-    for arena in arenas {
+    for arena in memory {
         books.pagemap += pagemap.swapped(arena)?;
     }
     books.vm_swap = proc::vm_swap_kib()? / 4;
@@ -169,6 +182,7 @@ mod tests {
         vm_swap: 1000,
         charged: 1010,
         cached: 20,
+        shared: 0,
         cpus: 2,
     };
 

@@ -22,7 +22,11 @@ pub fn run(hand: &mut Hand<'_>) -> Result<(), Stopped> {
             step.clone().for_each(|page| hand.rewrite(page));
         }
         hand.page_out(step.clone())?;
-        at = if step.end == pages.end { pages.start } else { step.end };
+        at = if step.end == pages.end {
+            pages.start
+        } else {
+            step.end
+        };
     }
     Ok(())
 }

@@ -79,7 +79,9 @@ impl<'a> Pressure<'a> {
         tasks.extend(self.device_tasks(params));
         if params.compaction {
             // One round walks all of memory.
-            tasks.push(Task::new("compaction", |lane| antagonist::compact(self, lane)).within(STEP_PATIENCE_S));
+            tasks.push(
+                Task::new("compaction", |lane| antagonist::compact(self, lane)).within(STEP_PATIENCE_S),
+            );
         }
         if params.reclaim {
             tasks.push(Task::new("reclaim", |lane| antagonist::reclaim(self, lane)));
@@ -111,9 +113,8 @@ impl<'a> Pressure<'a> {
         let pages = stage.churn.pages.len();
         for n in (0..churners).filter(|_| pages > 0) {
             let own = pages * n / churners..pages * (n + 1) / churners;
-            let go = move |lane: &_| {
-                churn::run(&mut Hand::new(self, lane, &stage.churn, CHURN + n as u64)?, own)
-            };
+            let go =
+                move |lane: &_| churn::run(&mut Hand::new(self, lane, &stage.churn, CHURN + n as u64)?, own);
             tasks.push(Task::new(format!("churn {n}"), go).on(n as u32));
         }
         tasks
@@ -154,10 +155,7 @@ impl<'a> Pressure<'a> {
         let part = part
             .iter()
             .find(|(_, field)| field.pages.contains(&(page as usize)));
-        context.insert(
-            "part".to_owned(),
-            part.map_or("hot", |(name, _)| name).to_owned(),
-        );
+        context.insert("part".to_owned(), part.map_or("hot", |(name, _)| name).to_owned());
         if let Some(slot) = before.slot()
             && let Some(other) = self.stage.slots.before(slot, page)
         {

@@ -39,7 +39,9 @@ impl Blocks {
     }
 
     fn states(&self) -> std::sync::MutexGuard<'_, Vec<(BlockState, u32)>> {
-        self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.states
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -54,7 +56,11 @@ pub fn run(pressure: &Pressure<'_>, lane: &Lane, disk: &Direct, seed: u64) -> Re
         let draw = rng.next_u32();
         let blocks = pressure.blocks.states().len();
         let start = rng.next_u64() as usize % blocks;
-        let longest = if draw.is_multiple_of(8) { DISCARD_MAX } else { REQUEST_MAX };
+        let longest = if draw.is_multiple_of(8) {
+            DISCARD_MAX
+        } else {
+            REQUEST_MAX
+        };
         let len = 1 + rng.next_u64() as usize % longest;
         let run = start..blocks.min(start + len);
         match draw % 8 {
@@ -157,7 +163,10 @@ pub fn read_all(pressure: &Pressure<'_>, disk: &Direct) -> Result<(), Stopped> {
 
 fn found(pressure: &Pressure<'_>, mismatch: Mismatch, block: usize, how: &str) -> Stopped {
     let context = BTreeMap::from([
-        ("where".to_owned(), format!("block {block} of the raw zram device")),
+        (
+            "where".to_owned(),
+            format!("block {block} of the raw zram device"),
+        ),
         ("read".to_owned(), how.to_owned()),
     ]);
     pressure.phase.found(mismatch, context);

@@ -199,7 +199,10 @@ fn device(env: &Env<'_>, params: &ZramWriteback, which: &str, len: u64) -> Resul
     };
     let recompressor = Some(params.recompressor.as_str()).filter(|name| *name != "none");
     let lacks = [
-        (backing.is_some() && !zram.has("backing_dev"), "CONFIG_ZRAM_WRITEBACK"),
+        (
+            backing.is_some() && !zram.has("backing_dev"),
+            "CONFIG_ZRAM_WRITEBACK",
+        ),
         (
             recompressor.is_some() && !zram.has("recomp_algorithm"),
             "CONFIG_ZRAM_MULTI_COMP",

@@ -6,8 +6,8 @@ use super::raw;
 use super::stage::{Stage, is_swap};
 use crate::sys::block::Direct;
 use crate::sys::cgroup;
-use crate::sys::zram::Zram;
 use crate::sys::process;
+use crate::sys::zram::{Backing, Usage, Zram};
 use crate::workload::phase::Stopped;
 use crate::workload::{CaseError, Env, rest, swapoff};
 
@@ -22,7 +22,7 @@ const LOOK_MS: u32 = 10;
 /// When a call failed that must not.
 pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
     let (env, stage) = (pressure.phase.env, pressure.stage);
-    rest::conservation(env, &[&stage.arena], &[&stage.group])?;
+    rest::conservation(env, &[&stage.arena], 0, &[&stage.group])?;
     for zram in stage.devices() {
         objects(env, zram)?;
     }
@@ -64,10 +64,7 @@ fn objects(env: &Env<'_>, zram: &Zram) -> Result<(), CaseError> {
             pool => pool?,
         };
         let (usage, backing) = (zram.usage()?, zram.backing()?);
-        (pages, objects) = (
-            usage.pages.saturating_sub(usage.same_pages + backing.pages),
-            pool.objects,
-        );
+        (pages, objects) = (compressed(&usage, &backing), pool.objects);
         if pages == objects {
             return Ok(());
         }
@@ -76,6 +73,11 @@ fn objects(env: &Env<'_>, zram: &Zram) -> Result<(), CaseError> {
     }
     let what = "pages that zram has compressed and zsmalloc's objects";
     rest::disagree(env, what, pages, objects, books)
+}
+
+/// How many pages a device has compressed into its pool.
+fn compressed(usage: &Usage, backing: &Backing) -> u64 {
+    usage.pages.saturating_sub(usage.same_pages + backing.pages)
 }
 
 /// Unmaps everything and checks that nothing is left: first swap, then the devices.
@@ -122,9 +124,12 @@ fn empty(env: &Env<'_>, zram: &Zram) -> Result<(), CaseError> {
     disk.discard(0, blocks)?;
     env.lane.beat();
     let name = zram.device().display();
-    rest::settle(env, &format!("pages in {name} after all was discarded"), 0, || {
-        Ok(zram.usage()?.pages)
-    })?;
+    rest::settle(
+        env,
+        &format!("pages in {name} after all was discarded"),
+        0,
+        || Ok(zram.usage()?.pages),
+    )?;
     rest::settle(
         env,
         &format!("compressed bytes in {name} after all was discarded"),
@@ -143,4 +148,26 @@ fn empty(env: &Env<'_>, zram: &Zram) -> Result<(), CaseError> {
         0,
         || Ok(zram.backing()?.pages),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_one_word_and_pages_written_back_are_no_objects() {
+        let usage = Usage {
+            pages: 100,
+            same_pages: 7,
+            huge_pages: 30,
+            ..Usage::default()
+        };
+        let backing = Backing {
+            pages: 20,
+            reads: 5,
+            writes: 90,
+        };
+        assert_eq!(compressed(&usage, &backing), 73);
+        assert_eq!(compressed(&Usage::default(), &backing), 0);
+    }
 }

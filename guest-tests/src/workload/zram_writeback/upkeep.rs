@@ -51,7 +51,9 @@ pub fn run(pressure: &Pressure<'_>, lane: &Lane, upkeep: &Upkeep<'_>, seed: u64)
                 if pause(&mut rng, IDLE_US_MAX) {
                     break;
                 }
-                upkeep.zram.write_back_limit(1 + rng.next_u64() % WRITE_BACK_MAX)?;
+                upkeep
+                    .zram
+                    .write_back_limit(1 + rng.next_u64() % WRITE_BACK_MAX)?;
                 upkeep.zram.write_back(mode(&mut rng, upkeep.slots))?;
             }
             3 | 4 if upkeep.recompresses => recompress(pressure, upkeep, &mut rng)?,

@@ -140,8 +140,7 @@ impl<'a> Pressure<'a> {
             Role::Reader => 0..0,
         };
         let seed = self.phase.seed_of(worker as u64);
-        let body =
-            move |lane: &_| -> Result<(), Stopped> { Worker::new(self, lane, own, seed, role)?.run() };
+        let body = move |lane: &_| -> Result<(), Stopped> { Worker::new(self, lane, own, seed, role)?.run() };
         Task::new(format!("{} {worker}", role.words()), body).on(cpu as u32)
     }
 

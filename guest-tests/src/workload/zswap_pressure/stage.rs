@@ -11,13 +11,10 @@ use crate::sys::{machine, process, swap, zswap};
 use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
 use crate::workload::phase::STACK_LEN;
+use crate::workload::tight::{FILL_CHUNK, fill, refill, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
-/// Pages that are filled and paged out at once.
-const FILL_CHUNK: usize = 128;
-/// How often a chunk is asked to leave before its rest stays.
-const FILL_TRIES: usize = 20;
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
 const RECLAIM_PAUSE_MS: u32 = 10;
@@ -271,34 +268,6 @@ fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseErr
     Ok(process::unpin()?)
 }
 
-/// Writes a page, known to the ledger as `number`, with its next generation.
-fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mut [u64; PAGE_WORDS]) {
-    let intent = ledger.begin(number);
-    intent.stamp.write(data);
-    arena.write(page, data);
-    intent.commit();
-}
-
-fn chunks(arena: &Arena) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let pages = arena.pages();
-    (0..pages)
-        .step_by(FILL_CHUNK)
-        .map(move |start| start..pages.min(start + FILL_CHUNK))
-}
-
-/// Has a chunk paged out; returns how many of its pages stay.
-fn page_out(cold: &Arena, chunk: std::ops::Range<usize>, pagemap: &Pagemap) -> Result<usize, CaseError> {
-    let mut entries = [Default::default(); FILL_CHUNK];
-    for _ in 0..FILL_TRIES {
-        cold.advise(chunk.clone(), Advice::PageOut)?;
-        pagemap.read(cold, chunk.clone(), &mut entries)?;
-        if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-            break;
-        }
-    }
-    Ok(entries[..chunk.len()].iter().filter(|e| !e.swapped()).count())
-}
-
 impl Stage {
     /// Rewrites the cold pages, which leaves their slots free. Only one thread may call this, and never
     /// beside [`Stage::refill`].
@@ -316,39 +285,11 @@ impl Stage {
     /// # Errors
     /// Those of the kernel.
     pub fn refill(&self) -> Result<(), CaseError> {
-        let pagemap = Pagemap::open()?;
-        if let Some(cold) = &self.cold {
-            for chunk in chunks(cold) {
-                page_out(cold, chunk, &pagemap)?;
-            }
+        match &self.cold {
+            Some(cold) => refill(cold),
+            None => Ok(()),
         }
-        Ok(())
     }
-}
-
-/// Writes the cold pages and has them paged out.
-fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<(), CaseError> {
-    // The new pages wait in a batch of the CPU that touched them; stay on it.
-    process::pin(0)?;
-    let pagemap = Pagemap::open()?;
-    let mut data = Box::new([0; PAGE_WORDS]);
-    let mut stay = 0;
-    for chunk in chunks(cold) {
-        for page in chunk.clone() {
-            stamp(cold, page, ledger, first + page as u32, &mut data);
-        }
-        stay += page_out(cold, chunk, &pagemap)?;
-        env.lane.beat();
-    }
-    process::unpin()?;
-    // A few that stay leave a few slots more than was asked for; many would undo the point of it.
-    if stay * 20 > cold.pages() {
-        return Err(CaseError::Broken(format!(
-            "{stay} of {} cold pages could not be paged out",
-            cold.pages()
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

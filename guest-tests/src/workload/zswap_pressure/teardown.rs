@@ -15,7 +15,7 @@ use crate::workload::{CaseError, Env, rest, swapoff};
 pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
     let (env, stage) = (pressure.phase.env, pressure.stage);
     let arenas: Vec<&Arena> = std::iter::once(&stage.arena).chain(&stage.cold).collect();
-    rest::conservation(env, &arenas, &[&stage.top])?;
+    rest::conservation(env, &arenas, 0, &[&stage.top])?;
     env.lane.beat();
     // With everything still mapped: each page comes back through swapoff's own path. Where memory is
     // short for that, the pages come back one by one, and swapoff is tried again at the end.
