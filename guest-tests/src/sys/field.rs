@@ -120,7 +120,16 @@ impl Field {
         let hint = NEXT.fetch_add(whole_len, Ordering::Relaxed);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice (near the hint where that is free) aliases nothing.
-        let at = unsafe { libc::mmap(hint as *mut libc::c_void, whole_len, libc::PROT_NONE, flags, -1, 0) };
+        let at = unsafe {
+            libc::mmap(
+                hint as *mut libc::c_void,
+                whole_len,
+                libc::PROT_NONE,
+                flags,
+                -1,
+                0,
+            )
+        };
         if at == libc::MAP_FAILED {
             return Err(SysError::last(doing()));
         }
@@ -352,7 +361,10 @@ mod tests {
             u8::from(mapped.is_err() || written.is_err() || page[0] != u64::from_ne_bytes([7; 8]))
         })
         .unwrap();
-        assert_eq!(child.ended(60_000).unwrap(), Some(crate::sys::fork::Ended::Status(0)));
+        assert_eq!(
+            child.ended(60_000).unwrap(),
+            Some(crate::sys::fork::Ended::Status(0))
+        );
     }
 
     #[test]

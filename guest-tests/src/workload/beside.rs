@@ -4,11 +4,11 @@
 //! undisturbed (a swap area without a free slot, say): then the workload loosens it, they run for a
 //! while, and it tightens it again.
 
+use super::CaseError;
 use super::antagonist::{self, Antagonist, Ground, Heirs, SwapArea};
 use super::engine::Engine;
 use super::phase::{Phase, STACK_LEN, Stopped};
 use super::stop::{Stop, StopOnDrop};
-use super::CaseError;
 use crate::agent::link::Told;
 use crate::catalogue::antagonists::Choice;
 use crate::protocol::Coverage;
@@ -154,7 +154,10 @@ impl Beside<'_> {
         let broken: Mutex<Option<CaseError>> = Mutex::default();
         let keep = |outcome: Result<(), CaseError>| {
             if let Err(e) = outcome {
-                broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                broken
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(e);
                 phase.stop.set();
             }
         };

@@ -16,8 +16,8 @@ use std::path::Path;
 
 pub mod antagonist;
 pub mod beside;
-pub mod engine;
 pub mod canary;
+pub mod engine;
 pub mod evidence;
 pub mod khugepaged_collapse;
 pub mod phase;

@@ -12,8 +12,8 @@ use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::{SysError, soft_dirty};
 use crate::workload::CaseError;
-pub use crate::workload::phase::Stopped;
 use crate::workload::antagonist::{Ground, swap_cycle};
+pub use crate::workload::phase::Stopped;
 use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
@@ -489,7 +489,14 @@ impl<'a> Owner<'a> {
                 "memory",
                 format!("page {page} of region {at}: {}", region.kind.words()),
             ),
-            ("the model's state", format!("{:?}, its file {:?}", region.state(page).content, region.state(page).file)),
+            (
+                "the model's state",
+                format!(
+                    "{:?}, its file {:?}",
+                    region.state(page).content,
+                    region.state(page).file
+                ),
+            ),
             ("the file below", file.unwrap_or_else(|e| e.to_string())),
             ("page before the read", before.unwrap_or_default().to_string()),
             ("page after the read", after.unwrap_or_else(|e| e.to_string())),

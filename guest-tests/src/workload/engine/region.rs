@@ -68,7 +68,14 @@ impl Region {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn map(field: &Field, plots: [usize; 2], kind: Kind, pages: usize, first: u32, newest: u32) -> Result<Self> {
+    pub fn map(
+        field: &Field,
+        plots: [usize; 2],
+        kind: Kind,
+        pages: usize,
+        first: u32,
+        newest: u32,
+    ) -> Result<Self> {
         let file = match kind {
             Kind::Small | Kind::Large => None,
             Kind::Shared | Kind::PrivateFile => Some(memory_file(pages)?),

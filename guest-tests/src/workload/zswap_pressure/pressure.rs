@@ -6,10 +6,10 @@ use super::stage::Stage;
 use super::toggles::Toggles;
 use super::worker::{Role, Worker};
 use crate::catalogue::ZswapPressure;
+use crate::catalogue::antagonists::Choice;
 use crate::model::Mismatch;
 use crate::sys::pagemap::Entry;
 use crate::sys::{SysError, proc};
-use crate::catalogue::antagonists::Choice;
 use crate::workload::antagonist::{Antagonist, LedgerHeirs, SwapArea};
 use crate::workload::beside::{Beside, Turns};
 use crate::workload::engine::Engine;
@@ -91,7 +91,12 @@ impl<'a> Pressure<'a> {
             Ok(())
         };
         let toggles = Mutex::new(Toggles::new(params, self.phase.seed_of(0x7099)));
-        let toggle = |stop: &Stop| toggles.lock().unwrap_or_else(PoisonError::into_inner).toggle(stop);
+        let toggle = |stop: &Stop| {
+            toggles
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .toggle(stop)
+        };
         let beside = Beside {
             engine: stage.engine.as_ref(),
             choice: Choice::parse(&params.antagonists),

@@ -11,7 +11,7 @@ use crate::sys::{machine, process, swap, zswap};
 use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
 use crate::workload::phase::STACK_LEN;
-use crate::workload::tight::{FILL_CHUNK, fill, refill, stamp};
+use crate::workload::tight::{chunks, fill, page_out, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
@@ -257,8 +257,7 @@ fn limit(filler: &Cgroup, arena: &Cgroup, params: &ZswapPressure) -> Result<(), 
 fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseError> {
     process::pin(0)?;
     let mut data = Box::new([0; PAGE_WORDS]);
-    for start in (0..arena.pages()).step_by(FILL_CHUNK) {
-        let chunk = start..arena.pages().min(start + FILL_CHUNK);
+    for chunk in chunks(arena) {
         for page in chunk.clone() {
             stamp(arena, page, ledger, page as u32, &mut data);
         }
@@ -275,7 +274,13 @@ impl Stage {
         let Some(cold) = &self.cold else { return };
         let mut data = Box::new([0; PAGE_WORDS]);
         for page in 0..cold.pages() {
-            stamp(cold, page, &self.ledger, (self.arena.pages() + page) as u32, &mut data);
+            stamp(
+                cold,
+                page,
+                &self.ledger,
+                (self.arena.pages() + page) as u32,
+                &mut data,
+            );
         }
     }
 
@@ -285,10 +290,13 @@ impl Stage {
     /// # Errors
     /// Those of the kernel.
     pub fn refill(&self) -> Result<(), CaseError> {
-        match &self.cold {
-            Some(cold) => refill(cold),
-            None => Ok(()),
+        let pagemap = Pagemap::open()?;
+        if let Some(cold) = &self.cold {
+            for chunk in chunks(cold) {
+                page_out(cold, chunk, &pagemap)?;
+            }
         }
+        Ok(())
     }
 }
 
