@@ -23,7 +23,9 @@ fn a_good_file_becomes_what_it_says() {
     );
     assert_eq!(spec.machines["small"].backend, Backend::Qemu);
     assert_eq!(spec.machines["small"].memory, 300 << 20);
-    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload;
+    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload else {
+        panic!("{:?}", spec.cases["pressure"].workload);
+    };
     assert_eq!(params.arena, 4 << 20);
     let racepoint = spec.matrix.racepoint.as_ref().unwrap();
     assert_eq!(racepoint[1].name, "zswap_writeback");
