@@ -9,6 +9,7 @@
 use std::io;
 
 pub mod arena;
+pub mod armed;
 pub mod board;
 pub mod cgroup;
 pub mod diskfile;
