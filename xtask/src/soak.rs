@@ -12,11 +12,14 @@ pub enum Part {
     Identical,
     /// The demo's cells, ten times each
     Detect,
+    /// Runs killed at random moments, 50 times with a fake emulator and 50 times with real guests: nothing is
+    /// left, and each can be finished
+    Kill,
     /// The console classifier against a corpus of real logs, where there is one
     Console,
 }
 
-const ALL: [Part; 3] = [Part::Identical, Part::Detect, Part::Console];
+const ALL: [Part; 4] = [Part::Identical, Part::Detect, Part::Kill, Part::Console];
 
 /// Runs the parts, all when none is named; all run though one fails.
 ///
@@ -31,6 +34,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
         let code = match part {
             Part::Identical => test("kernel_build", "")?,
             Part::Detect => bench::run(&[Bench::Detect])?,
+            Part::Kill => test("kill_soak", "")?,
             Part::Console => test("console_corpus", "")?,
         };
         if code != ExitCode::SUCCESS {

@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod console;
+mod doctor;
 mod list;
 mod run;
 mod show;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
         Command::List(what) => list::list(&what, json),
+        Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),
         Command::Console(what) => console::console(&what, json),

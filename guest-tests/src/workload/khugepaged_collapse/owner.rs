@@ -130,7 +130,9 @@ impl<'a> Owner<'a> {
             (Action::Verify, _)
             | (Action::Free, Backing::Shared | Backing::PrivateFile)
             | (Action::Punch | Action::Truncate | Action::ReadBack, Backing::PrivateAnon)
-            | (Action::Move | Action::Arm, Backing::Shared | Backing::PrivateFile) => self.verify(at, view, run),
+            | (Action::Move | Action::Arm, Backing::Shared | Backing::PrivateFile) => {
+                self.verify(at, view, run)
+            }
         }
     }
 
@@ -293,10 +295,7 @@ impl<'a> Owner<'a> {
     fn settle_freed(&mut self, at: usize) {
         let start = self.holdings[at].place(0).start;
         for page in 0..HUGE_PAGES {
-            if matches!(
-                self.holdings[at].views[0].states[page].content,
-                Content::Freed(_)
-            ) {
+            if matches!(self.holdings[at].views[0].states[page].content, Content::Freed(_)) {
                 let space = &self.pressure.stage.space;
                 space.poke(start + page, 0, space.peek(start + page, 0));
                 self.holdings[at].apply(0, page..page + 1, Op::Touch);
