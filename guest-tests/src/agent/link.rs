@@ -1,7 +1,7 @@
 //! What a case's process tells its supervisor: JSON, a line each, through a pipe.
 
 use crate::catalogue::Counter;
-use crate::protocol::{CaseRequest, Finding, Outcome, Progress};
+use crate::protocol::{CaseRequest, Coverage, Finding, Outcome, Progress};
 use crate::sys::proc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub enum Told {
     Progress(Progress),
     /// The kernel broke a promise.
     Finding(Finding),
+    /// What the case covered.
+    Coverage(Coverage),
     /// The case is over; the last line.
     Finished(Finished),
 }

@@ -278,6 +278,7 @@ mod tests {
                     name: "x".into(),
                     delay_us_min: 9,
                     delay_us_max: 1,
+                    hold_us_max: 0,
                 };
                 r.cases[0].racepoints.push(arm);
             },

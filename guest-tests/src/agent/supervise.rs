@@ -241,6 +241,7 @@ impl Watch {
         let body = match told {
             Told::Progress(p) => Body::Progress(p),
             Told::Finding(f) => Body::Finding(f),
+            Told::Coverage(c) => Body::Coverage(c),
             Told::Finished(f) => {
                 self.finished = Some(f);
                 return;
@@ -346,10 +347,15 @@ fn post_mortem(
 
 /// Makes a finding of a fault inside the arena: the kernel could not give a page back.
 fn fault_finding(job: &Job, fault: Fault) -> Option<Finding> {
-    let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
-    let page = u32::try_from(page)
-        .ok()
-        .filter(|_| fault.arena != 0 && page < fault.arena_pages)?;
+    let page = if fault.in_field {
+        // The kernel's own access, on behalf of a thread that reads nothing, has no note: page 0.
+        fault.noted.map_or(0, |(page, _)| page)
+    } else {
+        let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
+        u32::try_from(page)
+            .ok()
+            .filter(|_| fault.arena != 0 && page < fault.arena_pages)?
+    };
     let is_bus = fault.signal == libc::SIGBUS.unsigned_abs();
     let how = if is_bus {
         ModelFault::Sigbus

@@ -37,6 +37,14 @@ impl Canary {
         }
     }
 
+    /// Any value goes with any other.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn consistent(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     /// Least rates under software emulation.
     #[must_use]
     pub fn floors(&self) -> Vec<Floor> {

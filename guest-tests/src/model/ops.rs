@@ -48,6 +48,8 @@ pub enum Op {
     },
     /// `UFFDIO_ZEROPAGE`: the page is populated with zeros.
     ZeroPage,
+    /// `UFFDIO_POISON`: an access faults.
+    Poison,
     /// One of the operations that preserve content.
     Keep(Keep),
     /// `MADV_POPULATE_READ`: content is kept, a hole is filled with zeros.
@@ -109,6 +111,7 @@ impl PageState {
                 freed: false,
             }),
             Op::ZeroPage => content(Content::Is(Holds::Zero)),
+            Op::Poison => content(Content::Is(Holds::Poisoned)),
             Op::Touch => self.own_copy().touched(),
             Op::PopulateWrite => self.own_copy().apply(Op::PopulateRead),
             Op::Keep(_) => self.clone(),
@@ -262,7 +265,7 @@ impl PageState {
     fn own_generation(&self, held: Holds) -> u32 {
         match held {
             Holds::Stamp(Name { page, generation }) if page == self.page => generation,
-            Holds::Stamp(_) | Holds::Zero | Holds::Hole | Holds::File | Holds::Beyond => 0,
+            Holds::Stamp(_) | Holds::Zero | Holds::Hole | Holds::File | Holds::Beyond | Holds::Poisoned => 0,
         }
     }
 
@@ -309,6 +312,7 @@ fn maybe_filled(content: &Content) -> Content {
 pub(super) fn freed(content: &Content) -> Content {
     match content {
         Content::Is(held @ (Holds::Stamp(_) | Holds::Zero)) => Content::Freed(*held),
+        Content::Is(Holds::Poisoned) => Content::Is(Holds::Hole),
         Content::Either(held @ Holds::Stamp(_), Holds::Zero | Holds::Hole) => Content::Freed(*held),
         Content::Is(_) | Content::Freed(_) | Content::Either(..) => content.clone(),
         Content::Copy { page, from, to, .. } | Content::Fixed { page, from, to, .. } => Content::Copy {

@@ -1,4 +1,4 @@
-//! Memory that faces reclaim: an anonymous private mapping, seen page by page.
+//! Memory that faces reclaim: an anonymous mapping, private as a rule, seen page by page.
 //!
 //! Every access is a relaxed atomic load or store of a 64-bit word, so that a reader that races
 //! the page's writer reads old or new words and never runs into undefined behaviour. Readers copy
@@ -41,6 +41,14 @@ pub enum Advice {
     Collapse,
     /// Read all of it in.
     PopulateRead,
+    /// Children don't inherit it.
+    DontFork,
+    /// Children inherit it again.
+    DoFork,
+    /// KSM may merge it.
+    Mergeable,
+    /// KSM may not, and what it merged is copied apart.
+    Unmergeable,
 }
 
 /// Since Linux 6.1; the C library's headers may be older.
@@ -58,11 +66,15 @@ impl Advice {
             Self::HugePage => libc::MADV_HUGEPAGE,
             Self::Collapse => MADV_COLLAPSE,
             Self::PopulateRead => libc::MADV_POPULATE_READ,
+            Self::DontFork => libc::MADV_DONTFORK,
+            Self::DoFork => libc::MADV_DOFORK,
+            Self::Mergeable => libc::MADV_MERGEABLE,
+            Self::Unmergeable => libc::MADV_UNMERGEABLE,
         }
     }
 }
 
-/// An anonymous private mapping. Dropping it unmaps it.
+/// An anonymous mapping, private unless made with [`Arena::shared`]. Dropping it unmaps it.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
@@ -80,6 +92,18 @@ impl Arena {
     /// # Errors
     /// Those of `mmap`, and a size that no address space has.
     pub fn map(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_PRIVATE)
+    }
+
+    /// Maps pages that a forked child shares with its parent.
+    ///
+    /// # Errors
+    /// As those of [`Arena::map`].
+    pub fn shared(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_SHARED)
+    }
+
+    fn map_with(pages: usize, sharing: libc::c_int) -> Result<Self> {
         let doing = || format!("mapping an arena of {pages} pages");
         let too_large = || SysError::content(doing(), "the size must be from 1 page to 1 TiB");
         let len = pages
@@ -87,7 +111,7 @@ impl Arena {
             .filter(|len| (1..=1 << 40).contains(len))
             .ok_or_else(too_large)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice aliases nothing.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
         if at == libc::MAP_FAILED {

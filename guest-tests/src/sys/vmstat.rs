@@ -5,12 +5,13 @@ use crate::catalogue::Counter;
 use std::collections::BTreeMap;
 
 /// Which line of /proc/vmstat is which counter.
-const LINES: [(Counter, &str); 7] = [
+const LINES: [(Counter, &str); 8] = [
     (Counter::SwapOut, "pswpout"),
     (Counter::SwapIn, "pswpin"),
     (Counter::ZswapStore, "zswpout"),
     (Counter::ZswapLoad, "zswpin"),
     (Counter::ZswapWriteback, "zswpwb"),
+    (Counter::PagesMigrated, "pgmigrate_success"),
     (Counter::Collapses, "thp_collapse_alloc"),
     (Counter::HugeSplits, "thp_split_page"),
 ];

@@ -27,6 +27,18 @@ pub enum Op {
     Collapse,
     /// It was moved to another address.
     Move,
+    /// It was moved here by `UFFDIO_MOVE`.
+    MovedHere,
+    /// It was moved away by `UFFDIO_MOVE`.
+    MovedAway,
+    /// It was filled by `UFFDIO_COPY` or `UFFDIO_ZEROPAGE`.
+    Fill,
+    /// Its write-protection was changed.
+    Protect,
+    /// It was poisoned.
+    Poison,
+    /// It was moved, or not, while another thread meddled with it.
+    Duel,
 }
 
 impl Op {
@@ -42,6 +54,12 @@ impl Op {
             Self::Truncate => "truncated away and back",
             Self::Collapse => "collapsed",
             Self::Move => "moved",
+            Self::MovedHere => "moved here",
+            Self::MovedAway => "moved away",
+            Self::Fill => "filled",
+            Self::Protect => "protected or unprotected",
+            Self::Poison => "poisoned",
+            Self::Duel => "fought over in a duel",
         }
     }
 }

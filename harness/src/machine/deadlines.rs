@@ -114,7 +114,7 @@ impl Watch {
             }
             Body::End(_) => self.case_end = None,
             Body::Done(_) => self.leave(now),
-            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) => {}
+            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) | Body::Coverage(_) => {}
         }
     }
 

@@ -276,7 +276,7 @@ impl Run<'_> {
                     cell: cell.clone(),
                     title: finding.title,
                 },
-                Body::Start(_) | Body::End(_) | Body::Done(_) => continue,
+                Body::Start(_) | Body::Coverage(_) | Body::End(_) | Body::Done(_) => continue,
             };
             let _ = events.send(event).await;
         }

@@ -170,7 +170,7 @@ impl Figures {
                     figures.counters.clone_from(&end.counters);
                     figures.guest_s = end.pressure_ms as f64 / 1e3;
                 }
-                Body::Hello(_) | Body::Finding(_) | Body::Done(_) => {}
+                Body::Hello(_) | Body::Finding(_) | Body::Coverage(_) | Body::Done(_) => {}
             }
         }
         let first_ns = verdict.findings().next().and_then(|f| f.t_ns);

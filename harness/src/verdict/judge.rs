@@ -91,6 +91,7 @@ impl<'a> Told<'a> {
                 Body::Start(start) => Some(start.case.as_str()),
                 Body::Progress(progress) => Some(progress.case.as_str()),
                 Body::Finding(finding) => Some(finding.case.as_str()),
+                Body::Coverage(coverage) => Some(coverage.case.as_str()),
                 Body::End(end) => {
                     told.end = Some(end);
                     Some(end.case.as_str())

@@ -510,12 +510,12 @@ fn cases() {
     /m/a.yaml:8:25: error: there is no workload `memtest`
       8 |   pressure: { workload: memtest, seed: 1, budget: 30s, params: { arena: 4MiB } }
         |                         ^^^^^^^
-      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:3: error: case `pressure` lacks the key `workload`
       8 |   pressure: { seed: 1, budget: 30s, params: { arena: 4MiB } }
         |   ^^^^^^^^
-      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `canary`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:47: error: `seed` must be a whole number of 64 bits, not -1
       8 |   pressure: { workload: zswap_pressure, seed: -1, budget: 30s, params: { arena: 4MiB } }
@@ -657,6 +657,27 @@ fn axes() {
     /m/a.yaml:5:1: error: the matrix selects no cell
       5 | matrix: { include: [] }
         | ^^^^^^
+    ");
+}
+
+#[test]
+fn a_racepoint_that_holds_is_left_to_the_workload() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let spec = good(&GOOD.replace(setting, "{ zswap_writeback: { hold: 30ms } }]"));
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!((arm.delay_us_max, arm.hold_us_max), (0, 30_000));
+    insta::assert_snapshot!(each_bad(&[
+        (setting, "{ zswap_writeback: { hold: 1s } }]"),
+        (setting, "{ zswap_writeback: { hold: 1ms, delay: 1us } }]"),
+    ]), @r"
+    /m/a.yaml:13:47: error: `hold` must be at most 50ms, not `1s`
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1s } }]
+         |                                               ^^
+    --
+    /m/a.yaml:13:47: error: racepoint `zswap_writeback` can't both delay and hold
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1ms, delay: 1us } }]
+         |                                               ^^^
+      help: a workload's script decides how long a hold lasts: leave `delay` out
     ");
 }
 
