@@ -24,6 +24,23 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lz4", "compresses the kernel image"),
     ("xz-utils", "unpacks the kernel source"),
     ("git", "applies patches"),
+    (
+        "python3-venv",
+        "holds virtme-ng, which comes from the Python package index",
+    ),
+    ("openssh-server", "lets patchproof into guests under virtme-ng"),
+    ("openssh-client", "makes the keys of those guests"),
+    (
+        "busybox-static",
+        "the tools in the root of a guest that may not see the host's",
+    ),
+    ("udev", "names the devices in a guest over the host's root"),
+    (
+        "iproute2",
+        "brings up the loopback in a guest over the host's root",
+    ),
+    ("pkg-config", "finds the libraries that SSH is built with"),
+    ("zlib1g-dev", "compression for SSH"),
 ];
 
 /// The chore: installs what is missing and says so.
@@ -51,6 +68,7 @@ pub fn ensure() -> Result<Option<ExitCode>> {
         .filter(|name| !installed(name))
         .collect();
     if missing.is_empty() {
+        crate::virtme::ensure()?;
         return Ok(None);
     }
     for (name, purpose) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
@@ -83,6 +101,7 @@ pub fn ensure() -> Result<Option<ExitCode>> {
     };
     apt(&["update"])?;
     apt(&install)?;
+    crate::virtme::ensure()?;
     Ok(None)
 }
 

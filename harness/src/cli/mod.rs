@@ -6,6 +6,7 @@ mod console;
 mod doctor;
 mod list;
 mod run;
+mod shell;
 mod show;
 
 use args::{Args, Command};
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::Run(what) => run::run(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
+        Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
