@@ -3,7 +3,9 @@
 mod args;
 mod cache;
 mod console;
+mod history;
 mod list;
+mod report;
 mod run;
 mod show;
 
@@ -28,6 +30,8 @@ pub fn main() -> ExitCode {
         Command::Run(what) => run::run(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
+        Command::Report(what) => report::report(&what, json),
+        Command::History(what) => history::history(&what, json),
         Command::List(what) => list::list(&what, json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

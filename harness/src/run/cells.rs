@@ -15,7 +15,7 @@ use crate::spec;
 use crate::store;
 use crate::verdict::{self, Evidence, Planned, Verdict};
 use guest_tests::catalogue::Counter;
-use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request};
+use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request, Seen};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -257,10 +257,16 @@ impl Run<'_> {
                         .copied()
                         .unwrap_or(0),
                     round_trips: progress.counters.get(&Counter::RoundTrips).copied().unwrap_or(0),
+                    counters: progress.counters,
                 },
                 Body::Finding(finding) => Event::CellFinding {
                     cell: cell.clone(),
                     title: finding.title,
+                    mismatch: if let Seen::Mismatch(mismatch) = finding.what {
+                        Some(Box::new(mismatch))
+                    } else {
+                        None
+                    },
                 },
                 Body::Start(_) | Body::End(_) | Body::Done(_) => continue,
             };

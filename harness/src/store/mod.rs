@@ -1,4 +1,4 @@
-//! Run folders: what a run leaves behind, written so that a stop at any moment leaves a valid record.
+//! Run folders, their history, and reading them back: what a run leaves behind, written so that a stop at any moment leaves a valid record.
 //!
 //! ```text
 //! runs/ID/            ID = date-time-name-random
@@ -10,6 +10,11 @@
 //!   lock              held while the run goes on
 //! ```
 //! Not here: what the records mean.
+
+pub mod history;
+mod record;
+
+pub use record::{Build, Cell, Record, Sample};
 
 use crate::host;
 use crate::run::{Event, Summary, Versioned};
@@ -138,7 +143,7 @@ impl RunDir {
     /// [`StoreError::Io`].
     pub fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let path = self.path.join("events.jsonl");
-        let mut line = to_json(&path, &Versioned::new(event), false)?;
+        let mut line = to_json(&path, &Versioned::now(event), false)?;
         line.push(b'\n');
         self.events.write_all(&line).map_err(at(&path))
     }
@@ -238,4 +243,26 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
         run: run.to_owned(),
         dir: runs.to_owned(),
     })
+}
+
+/// The median of ascending values.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (
+        sorted.get(sorted.len().checked_sub(1)? / 2)?,
+        sorted.get(sorted.len() / 2)?,
+    );
+    Some(f64::midpoint(*low, *high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0]), Some(1.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0]), Some(2.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), Some(3.0));
+    }
 }
