@@ -14,9 +14,11 @@ pub enum Part {
     Detect,
     /// The console classifier against a corpus of real logs, where there is one
     Console,
+    /// The HTML report in a browser: small and large, narrow and wide, light and dark
+    Page,
 }
 
-const ALL: [Part; 3] = [Part::Identical, Part::Detect, Part::Console];
+const ALL: [Part; 4] = [Part::Identical, Part::Detect, Part::Console, Part::Page];
 
 /// Runs the parts, all when none is named; all run though one fails.
 ///
@@ -32,6 +34,10 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Identical => test("kernel_build", "")?,
             Part::Detect => bench::run(&[Bench::Detect])?,
             Part::Console => test("console_corpus", "")?,
+            Part::Page => match setup::ensure_browser()? {
+                Some(missing) => missing,
+                None => test("report_page", "")?,
+            },
         };
         if code != ExitCode::SUCCESS {
             worst = code;

@@ -13,6 +13,8 @@
 
 pub mod history;
 mod record;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use record::{Build, Cell, Record, Sample};
 

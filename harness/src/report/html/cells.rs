@@ -12,14 +12,17 @@ use serde::Serialize;
 use std::cmp::Reverse;
 
 /// Room on the page for all consoles together, and for one.
-const CONSOLES_LEN_MAX: usize = 2_000_000;
+const CONSOLES_LEN_MAX: usize = 1_200_000;
 const CONSOLE_LEN: std::ops::Range<usize> = 1024..24_576;
 /// Room for the details of all findings together, and for one, in characters.
-const DETAILS_LEN_MAX: usize = 1_000_000;
+const DETAILS_LEN_MAX: usize = 600_000;
 const DETAIL_LEN: std::ops::Range<usize> = 400..12_288;
 /// Points of all sparklines of one kind together, and of one.
 const POINTS_MAX: usize = 12_000;
 const POINTS: std::ops::Range<usize> = 12..60;
+/// Longest title, and longest line for a cell that is not open, in characters.
+const TITLE_CHARS_MAX: usize = 400;
+const SUMMARY_CHARS_MAX: usize = 200;
 /// Findings of a cell that are told with their details.
 const FINDINGS_MAX: usize = 8;
 
@@ -35,7 +38,7 @@ pub(super) struct Shown {
     why: Option<String>,
     findings: Vec<Finding>,
     more_findings: usize,
-    maps: Vec<Map>,
+    accel: Option<String>,
     counters: Vec<Spark>,
     console: Vec<Piece>,
     evidence: Option<String>,
@@ -47,7 +50,8 @@ struct Finding {
     class: &'static str,
     title: String,
     detail: String,
-    at: Option<String>,
+    at: Vec<String>,
+    map: Option<Map>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,8 +60,6 @@ struct Spark {
     total: String,
     per_s: String,
     path: String,
-    /// Where the first evidence stands, in per cent of the width.
-    found: Option<String>,
 }
 
 impl Shown {
@@ -113,7 +115,9 @@ fn tells(cell: &CellRecord) -> bool {
 fn shown(record: &Record, cell: &Cell, result: &CellRecord, room: &Room) -> Shown {
     let attempt = format!("cells/{}/attempt-{}", result.id, result.attempts);
     let dir = record.dir.join(&attempt);
-    let findings = result.full.findings().count();
+    let mut findings = told(cell, result, room.detail);
+    let more_findings = findings.len().saturating_sub(FINDINGS_MAX);
+    findings.truncate(FINDINGS_MAX);
     Shown {
         number: 0,
         id: result.id.clone(),
@@ -122,15 +126,16 @@ fn shown(record: &Record, cell: &Cell, result: &CellRecord, room: &Room) -> Show
         summary: if matches!(result.full, crate::verdict::Verdict::Pass) && result.as_expected {
             format!("{} round trips", table::grouped(result.round_trips))
         } else {
-            short(result)
+            cut(&short(result), SUMMARY_CHARS_MAX).to_owned()
         },
-        facts: facts(cell, result),
+        facts: facts(result),
         repeat: result.repeat.clone(),
-        why: (findings == 0 && !result.reason.is_empty()).then(|| result.reason.clone()),
-        findings: told(result, room.detail),
-        more_findings: findings.saturating_sub(FINDINGS_MAX),
-        maps: cell.mismatches.iter().map(lines::map).collect(),
-        counters: sparks(cell, result, room.points),
+        why: (findings.is_empty() && !result.reason.is_empty())
+            .then(|| cut(&result.reason, room.detail).to_owned()),
+        findings,
+        more_findings,
+        accel: cell.accel.as_ref().map(|(accel, why)| format!("{accel}: {why}")),
+        counters: sparks(cell, room.points),
         console: if tells(result) && result.attempts > 0 {
             console::excerpt(&dir, room.console)
         } else {
@@ -141,30 +146,40 @@ fn shown(record: &Record, cell: &Cell, result: &CellRecord, room: &Room) -> Show
     }
 }
 
-fn told(result: &CellRecord, detail_max: usize) -> Vec<Finding> {
-    let told = |(i, finding): (usize, &crate::verdict::Finding)| Finding {
-        class: finding.class.word(),
-        title: finding.title.clone(),
-        // What came later is told in short.
-        detail: cut(
-            finding.detail.trim_end(),
-            if i == 0 { detail_max } else { detail_max / 8 },
-        )
-        .to_owned(),
-        at: finding
+/// The findings, each once: a reader that looks again at a wrong page says the same again.
+fn told(cell: &Cell, result: &CellRecord, detail_max: usize) -> Vec<Finding> {
+    let mut told: Vec<Finding> = Vec::new();
+    for finding in result.full.findings() {
+        let class = finding.class.word();
+        let at = finding
             .t_ns
-            .map(|ns| format!("{:.3} s after boot", ns as f64 / 1e9)),
-    };
-    result
-        .full
-        .findings()
-        .take(FINDINGS_MAX)
-        .enumerate()
-        .map(told)
-        .collect()
+            .map(|ns| format!("{:.3} s after boot", ns as f64 / 1e9));
+        if let Some(same) = told
+            .iter_mut()
+            .find(|t| t.class == class && t.title == cut(&finding.title, TITLE_CHARS_MAX))
+        {
+            same.at.extend(at);
+            continue;
+        }
+        // What came later is told in short.
+        let room = if told.is_empty() {
+            detail_max
+        } else {
+            detail_max / 8
+        };
+        let map = cell.mismatches.iter().find(|m| m.title() == finding.title);
+        told.push(Finding {
+            class,
+            title: cut(&finding.title, TITLE_CHARS_MAX).to_owned(),
+            detail: cut(finding.detail.trim_end(), room).to_owned(),
+            at: at.into_iter().collect(),
+            map: map.map(lines::map),
+        });
+    }
+    told
 }
 
-fn facts(cell: &Cell, result: &CellRecord) -> Vec<(&'static str, String)> {
+fn facts(result: &CellRecord) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("verdict", result.verdict.clone()),
         ("expected", result.expected.clone()),
@@ -181,24 +196,17 @@ fn facts(cell: &Cell, result: &CellRecord) -> Vec<(&'static str, String)> {
     if let Some(s) = result.boot_s {
         facts.push(("boot", duration(s)));
     }
-    if let Some((accel, why)) = &cell.accel {
-        facts.push(("accelerator", format!("{accel}: {why}")));
-    }
     if result.attempts > 1 {
         facts.push(("attempts", result.attempts.to_string()));
     }
     facts
 }
 
-fn sparks(cell: &Cell, result: &CellRecord, points: usize) -> Vec<Spark> {
+fn sparks(cell: &Cell, points: usize) -> Vec<Spark> {
     let Some(last) = cell.samples.last() else {
         return Vec::new();
     };
     let whole_s = last.elapsed_ms as f64 / 1e3;
-    let found = result
-        .detect_s
-        .filter(|s| *s <= whole_s)
-        .map(|s| format!("{:.1}", 100.0 * s / whole_s.max(0.001)));
     let spark = |(counter, total): (&Counter, &u64)| {
         let path = draw::spark(&cell.samples, *counter, points);
         (!path.is_empty()).then(|| Spark {
@@ -206,7 +214,6 @@ fn sparks(cell: &Cell, result: &CellRecord, points: usize) -> Vec<Spark> {
             total: table::grouped(*total),
             per_s: table::grouped((*total as f64 / whole_s.max(0.001)) as u64),
             path,
-            found: found.clone(),
         })
     };
     last.counters.iter().filter_map(spark).collect()

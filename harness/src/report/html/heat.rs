@@ -71,14 +71,13 @@ fn square(group: &Group<'_>, number: &BTreeMap<&str, usize>) -> Square {
     let looks: Vec<Look> = group.cells.iter().map(|cell| Look::of(cell)).collect();
     let worst = (0..looks.len()).rev().max_by_key(|i| looks[*i].rank).unwrap_or(0);
     let look = looks[worst];
-    let mut small = Vec::new();
-    if looks.len() > 1 {
-        let same = looks.iter().filter(|l| **l == look).count();
-        small.push(format!("{same} of {}", looks.len()));
-    }
-    if let Some(s) = group.median() {
-        small.push(format!("{s:.1} s"));
-    }
+    let (failed, all) = (group.failed().count(), looks.len());
+    let small = match (group.median(), all) {
+        (Some(s), 1) => format!("after {s:.1} s"),
+        (Some(s), _) => format!("found in {failed} of {all}, median {s:.1} s"),
+        (None, 1) => String::new(),
+        (None, _) => format!("{} of {all}", looks.iter().filter(|l| **l == look).count()),
+    };
     // From 0.1 s, full strength, to 1000 s.
     let strength = group
         .median()
@@ -87,7 +86,7 @@ fn square(group: &Group<'_>, number: &BTreeMap<&str, usize>) -> Square {
         look,
         to: number.get(group.cells[worst].id.as_str()).copied().unwrap_or(0),
         name: group.name.to_owned(),
-        small: small.join(", "),
+        small,
         strength,
         repeats: if (2..=REPEATS_SHOWN_MAX).contains(&looks.len()) {
             looks

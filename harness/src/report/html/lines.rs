@@ -11,7 +11,6 @@ const PITCH: usize = 20;
 /// A mismatch, drawn.
 #[derive(Debug, Serialize)]
 pub(super) struct Map {
-    title: String,
     expected: String,
     svg: String,
     legend: Vec<Entry>,
@@ -67,7 +66,6 @@ pub(super) fn map(mismatch: &Mismatch) -> Map {
         });
     }
     Map {
-        title: mismatch.title(),
         expected: mismatch.expected.to_string(),
         svg,
         legend,

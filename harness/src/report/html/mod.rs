@@ -28,7 +28,7 @@ pub(super) fn html(record: &Record) -> Result<String, minijinja::Error> {
     let cells = cells::cells(record);
     // Nothing that a kernel says can know the nonce of the page's one script: it is a hash of all that.
     let nonce = blake3::hash(format!("{head:?}{cells:?}").as_bytes()).to_hex();
-    env.get_template("page.html")?.render(context! {
+    let page = env.get_template("page.html")?.render(context! {
         css => include_str!("page.css"),
         script => include_str!("page.js"),
         nonce => &nonce[..32],
@@ -39,7 +39,14 @@ pub(super) fn html(record: &Record) -> Result<String, minijinja::Error> {
         cells => cells,
         not_run => &record.not_run,
         kernels => kernels(record),
-    })
+    })?;
+    Ok(page.chars().filter(|c| !hides(*c)).collect())
+}
+
+/// Whether a character is nothing to read, or turns around what is read after it.
+fn hides(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\n' | '\t'))
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[derive(Debug, Serialize)]
@@ -113,7 +120,7 @@ fn head(record: &Record) -> Head {
     let guest_s: f64 = record.results().map(|(_, c)| c.guest_s).sum();
     let grouped = super::table::grouped;
     Head {
-        title: closing(record).to_owned(),
+        title: capital(closing(record)),
         good: record.exit == Some(0),
         matrix: record.spec.display().to_string(),
         run: record.run.clone(),
@@ -130,6 +137,14 @@ fn head(record: &Record) -> Head {
         ],
         unread: record.unread,
     }
+}
+
+/// The sentence with a capital letter.
+fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// A group's detection times.

@@ -8,5 +8,5 @@ function show() {
   }
 }
 addEventListener("hashchange", show);
-addEventListener("click", (e) => { if (e.target.closest('a[href="' + location.hash + '"]')) show(); });
+addEventListener("click", (e) => { if (location.hash && e.target.closest("a")?.hash === location.hash) show(); });
 show();

@@ -4,6 +4,12 @@
 //! in again from the folders that are still there. It is written by several processes at once (WAL, one
 //! transaction a run), and a database that is damaged is moved aside, never repaired and never in the way.
 
+mod line;
+
+pub use line::Line;
+
+use line::Row;
+
 use super::{Record, RunHeader, StoreError, median, read_json};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use std::collections::BTreeMap;
@@ -80,95 +86,6 @@ pub enum HistoryError {
 pub struct History {
     db: Connection,
     path: PathBuf,
-}
-
-/// How a case came out on one kernel, over the runs that were looked at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line {
-    /// Machine, case and racepoint.
-    pub case: String,
-    /// The kernel's name in its matrix.
-    pub kernel: String,
-    /// The kernel's content key; `None` where it could not be made.
-    pub key: Option<String>,
-    /// Cells that passed.
-    pub passed: u32,
-    /// Cells that failed.
-    pub failed: u32,
-    /// Cells that proved nothing.
-    pub unproved: u32,
-    /// Detection times in guest seconds, ascending.
-    pub after: Vec<f64>,
-    /// Guest seconds of pressure, all together.
-    pub guest_s: f64,
-    /// When its last run began, in milliseconds since 1970.
-    pub last_ms: i64,
-    /// That run.
-    pub last_run: String,
-    changes: u32,
-    pairs: u32,
-    last: Option<(String, bool)>,
-}
-
-impl Line {
-    /// Share of those that passed among those that proved something.
-    #[must_use]
-    pub fn pass_rate(&self) -> Option<f64> {
-        share(self.passed, self.passed + self.failed)
-    }
-
-    /// How often the outcome changed from one go to the next with the same kernel and the same guest suite:
-    /// 0 always the same, 1 never twice the same; `None` below two goes.
-    #[must_use]
-    pub fn flakiness(&self) -> Option<f64> {
-        share(self.changes, self.pairs)
-    }
-
-    /// The median time to detection, in guest seconds.
-    #[must_use]
-    pub fn detect_s(&self) -> Option<f64> {
-        median(&self.after)
-    }
-
-    fn add(&mut self, row: &Row) {
-        self.guest_s += row.guest_s;
-        (self.last_ms, self.last_run) = (row.started_ms, row.run.clone());
-        let failed = match row.verdict.as_str() {
-            "pass" => false,
-            "fail" => true,
-            _ => {
-                self.unproved += 1;
-                return;
-            }
-        };
-        self.passed += u32::from(!failed);
-        self.failed += u32::from(failed);
-        self.after.extend(row.detect_s.filter(|_| failed));
-        if let Some((agent, before)) = &self.last
-            && *agent == row.agent
-        {
-            self.pairs += 1;
-            self.changes += u32::from(*before != failed);
-        }
-        self.last = Some((row.agent.clone(), failed));
-    }
-}
-
-fn share(part: u32, whole: u32) -> Option<f64> {
-    (whole > 0).then(|| f64::from(part) / f64::from(whole))
-}
-
-struct Row {
-    run: String,
-    started_ms: i64,
-    agent: String,
-    group: String,
-    case: String,
-    kernel: String,
-    key: Option<String>,
-    verdict: String,
-    detect_s: Option<f64>,
-    guest_s: f64,
 }
 
 impl History {
@@ -371,21 +288,7 @@ impl History {
         for row in rows.iter().filter(|row| fits(&row.group)) {
             let what = (row.case.clone(), row.kernel.clone(), row.key.clone());
             let at = *place.entry(what).or_insert_with(|| {
-                lines.push(Line {
-                    case: row.case.clone(),
-                    kernel: row.kernel.clone(),
-                    key: row.key.clone(),
-                    passed: 0,
-                    failed: 0,
-                    unproved: 0,
-                    after: Vec::new(),
-                    guest_s: 0.0,
-                    last_ms: 0,
-                    last_run: String::new(),
-                    changes: 0,
-                    pairs: 0,
-                    last: None,
-                });
+                lines.push(Line::of(row));
                 lines.len() - 1
             });
             lines[at].add(row);
@@ -500,5 +403,4 @@ fn goes_on(run: &Path) -> bool {
 }
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
 mod tests;
