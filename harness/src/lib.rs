@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod console;
 pub mod host;
+pub mod judge;
 pub mod kernel;
 pub mod machine;
 pub mod plan;

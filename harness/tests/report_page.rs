@@ -26,6 +26,7 @@ fn run(runs: &Path, cells: u64) -> PathBuf {
         run: dir.id().to_owned(),
         spec: "/matrix.yaml".into(),
         root: "/".into(),
+        cells: Vec::new(),
         agent: "agent".into(),
         patchproof: "0".into(),
         args: Vec::new(),
@@ -38,6 +39,7 @@ fn run(runs: &Path, cells: u64) -> PathBuf {
         spec: "matrix.yaml".into(),
         cells: 1,
         kernels: 5,
+        done: 0,
     };
     dir.event(&started).unwrap();
     for i in 0..cells {

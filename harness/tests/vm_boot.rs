@@ -45,6 +45,7 @@ fn config(dir: &TempDir, kernel: PathBuf) -> MachineConfig {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch"),
+        freeze_on_finding: false,
         deadlines: Deadlines::on(Accel::Tcg),
     }
 }

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 patchproof-agent: runs memory-pressure cases on this machine's kernel
 
-usage: patchproof-agent --request FILE [--frames FILE|-] [--swap-disk DEVICE]
+usage: patchproof-agent --request FILE [--frames FILE|-] [--swap-disk DEVICE] [--data-disk DEVICE]
 
   --request FILE      the cases to run, as JSON
   --frames FILE       write the frames there (binary); - for standard output, which then carries no KTAP
   --swap-disk DEVICE  use DEVICE as swap: WHATEVER IS ON IT IS OVERWRITTEN. Without it no case that swaps is run.
+  --data-disk DEVICE  make a file system on DEVICE for cases with files: WHATEVER IS ON IT IS OVERWRITTEN.
 
 As PID 1 it takes no arguments: it mounts what it needs, reads /patchproof/request.json, sends frames
 through the virtio-serial port patchproof.frames, and switches the machine off.
@@ -47,6 +48,8 @@ pub struct ByHand {
     pub frames: Option<PathBuf>,
     /// The device that may be overwritten and used as swap.
     pub swap_disk: Option<PathBuf>,
+    /// The device that may be overwritten with a file system.
+    pub data_disk: Option<PathBuf>,
 }
 
 /// Why a command line was not understood.
@@ -72,7 +75,7 @@ pub enum ArgsError {
 /// Whatever is not understood; nothing is guessed.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError> {
     let mut args = args.into_iter();
-    let (mut request, mut frames, mut swap_disk) = (None, None, None);
+    let (mut request, mut frames, mut swap_disk, mut data_disk) = (None, None, None, None);
     let path = |value: Option<OsString>, name| value.map(PathBuf::from).ok_or(ArgsError::NoValue(name));
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -80,6 +83,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
             Some("--request") => request = Some(path(args.next(), "--request")?),
             Some("--frames") => frames = Some(path(args.next(), "--frames")?),
             Some("--swap-disk") => swap_disk = Some(path(args.next(), "--swap-disk")?),
+            Some("--data-disk") => data_disk = Some(path(args.next(), "--data-disk")?),
             Some("case") => {
                 let fd = args.next().ok_or(ArgsError::NoValue("case"))?;
                 let board_fd = fd
@@ -101,6 +105,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
         request,
         frames,
         swap_disk,
+        data_disk,
     }))
 }
 
@@ -126,6 +131,7 @@ mod tests {
             request: "r.json".into(),
             frames: Some("-".into()),
             swap_disk: None,
+            data_disk: None,
         };
         check(
             &["--frames", "-", "--request", "r.json"],

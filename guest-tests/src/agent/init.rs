@@ -2,6 +2,7 @@
 //! end in silence: a panic or an error becomes a frame, or at least a line in the kernel's log.
 
 use super::frames::{Frames, Sink, open_kmsg};
+use super::link::Disks;
 use super::session;
 use crate::protocol::{PORT_NAME, REQUEST_PATH};
 use crate::sys::{SysError, machine, process};
@@ -12,6 +13,8 @@ use std::process::ExitCode;
 
 /// Serial number of the disk that is meant for swap.
 pub const SWAP_SERIAL: &str = "swap0";
+/// Serial number of the disk that is meant for a file system.
+pub const DATA_SERIAL: &str = "data0";
 
 /// Does PID 1's work; returns only where even switching off fails.
 #[must_use]
@@ -53,8 +56,9 @@ fn boot(frames: &mut Frames) -> Result<bool, SysError> {
         source,
     })?;
     *frames = Frames::new(vec![Sink::Wire(Box::new(wire))], open_kmsg());
-    let summary = session::run(frames, Path::new(REQUEST_PATH), || {
-        machine::disk(SWAP_SERIAL).ok()
+    let summary = session::run(frames, Path::new(REQUEST_PATH), || Disks {
+        swap: machine::disk(SWAP_SERIAL).ok(),
+        data: machine::disk(DATA_SERIAL).ok(),
     });
     Ok(summary.hung)
 }

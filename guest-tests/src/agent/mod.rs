@@ -10,9 +10,11 @@
 
 pub mod args;
 pub mod frames;
+mod hang;
 pub mod init;
 pub mod ktap;
 pub mod link;
+mod oom;
 pub mod probe;
 pub mod runner;
 pub mod session;

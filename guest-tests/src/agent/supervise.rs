@@ -2,13 +2,15 @@
 //! when it can't any more (a fault, a hang, the OOM killer, a panic).
 
 use super::frames::Frames;
+use super::hang::{self, Hang};
 use super::link::{Finished, Job, Lines, Told};
+use super::oom;
 use super::session::{end, say};
 use crate::model::{Fault as ModelFault, FillPolicy, Legal, Origin, judge_fault};
 use crate::protocol::{Body, Finding, Outcome, Seen};
 use crate::sys::board::{Board, FAULT_EXIT, Fault};
 use crate::sys::racepoint::Racepoint;
-use crate::sys::{Doing, SysError, arena, file, proc, process};
+use crate::sys::{Doing, SysError, arena, proc, process};
 use crate::workload;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -73,16 +75,9 @@ impl Before {
     fn look() -> Self {
         Self {
             taint: proc::taint().unwrap_or(0),
-            oom_kills: oom_kills(),
+            oom_kills: oom::kills(),
         }
     }
-}
-
-fn oom_kills() -> u64 {
-    file::read("/proc/vmstat")
-        .ok()
-        .and_then(|text| file::value_of(&text, "oom_kill"))
-        .unwrap_or(0)
 }
 
 /// The racepoints of a case, armed.
@@ -150,7 +145,11 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
         }
     };
     if let Some(hang) = ended {
-        say(frames, Body::Finding(hang_finding(job, child.id(), &hang)));
+        say(frames, Body::Finding(hang::finding(job, child.id(), &hang)));
+        // While it still hangs: afterwards nobody can say what waited for whom.
+        if let Err(e) = hang::show_backtraces() {
+            frames.log(&e.to_string());
+        }
         let _ = child.kill();
         let gone = reap(&mut child);
         let outcome = if gone && workload::clean_up().is_ok() {
@@ -199,13 +198,6 @@ fn spawn(job: &Job, board: &Board) -> Result<Child, SysError> {
     Ok(child)
 }
 
-/// A thread that made no progress.
-struct Hang {
-    worker: String,
-    tid: u32,
-    silent_ms: u64,
-}
-
 enum Step {
     Goes,
     Closed,
@@ -249,6 +241,7 @@ impl Watch {
         let body = match told {
             Told::Progress(p) => Body::Progress(p),
             Told::Finding(f) => Body::Finding(f),
+            Told::Coverage(c) => Body::Coverage(c),
             Told::Finished(f) => {
                 self.finished = Some(f);
                 return;
@@ -293,23 +286,6 @@ impl Watch {
     }
 }
 
-fn hang_finding(job: &Job, pid: u32, hang: &Hang) -> Finding {
-    let stack = proc::stack(pid, hang.tid);
-    let state = file::read(format!("/proc/{pid}/task/{}/wchan", hang.tid)).unwrap_or_default();
-    let title = format!("{} made no progress for {} ms", hang.worker, hang.silent_ms);
-    let context = [("waits in".to_owned(), state)].into_iter().collect();
-    let what = Seen::Hang {
-        worker: hang.worker.clone(),
-        stack,
-    };
-    Finding {
-        case: job.case.id.clone(),
-        what,
-        title,
-        context,
-    }
-}
-
 /// Waits for a killed process; `false` when it does not end.
 fn reap(child: &mut Child) -> bool {
     process::ended(child, KILL_MS_MAX).unwrap_or(false) && child.wait().is_ok()
@@ -324,17 +300,26 @@ fn post_mortem(
     before: &Before,
     finished: Option<Finished>,
 ) -> Finished {
+    let kills = oom::kills().saturating_sub(before.oom_kills);
+    let provoked = oom::in_groups();
     let cleaned = workload::clean_up();
+    let completed = |cleaned: Result<(), SysError>| {
+        let outcome = cleaned.map_or_else(
+            |e| Outcome::Failed { error: e.to_string() },
+            |()| Outcome::Completed,
+        );
+        Finished::early(outcome)
+    };
+    if status.signal() == Some(libc::SIGKILL) && kills > 0 && provoked == 0 {
+        say(frames, Body::Finding(oom::finding(job, kills)));
+        return completed(cleaned);
+    }
     let fault = board.fault().filter(|_| status.code() == Some(FAULT_EXIT));
     let mut error = match fault {
         Some(fault) => match fault_finding(job, fault) {
             Some(finding) => {
                 say(frames, Body::Finding(finding));
-                let outcome = cleaned.map_or_else(
-                    |e| Outcome::Failed { error: e.to_string() },
-                    |()| Outcome::Completed,
-                );
-                return Finished::early(outcome);
+                return completed(cleaned);
             }
             None => format!(
                 "the case's process got signal {} at {:#x}, outside the arena",
@@ -347,7 +332,6 @@ fn post_mortem(
             (None, signal) => format!("the case's process was ended by signal {}", signal.unwrap_or(0)),
         },
     };
-    let kills = oom_kills().saturating_sub(before.oom_kills);
     if kills > 0 {
         error.push_str(&format!(" ({kills} OOM kills were counted)"));
     }
@@ -363,10 +347,15 @@ fn post_mortem(
 
 /// Makes a finding of a fault inside the arena: the kernel could not give a page back.
 fn fault_finding(job: &Job, fault: Fault) -> Option<Finding> {
-    let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
-    let page = u32::try_from(page)
-        .ok()
-        .filter(|_| fault.arena != 0 && page < fault.arena_pages)?;
+    let page = if fault.in_field {
+        // The kernel's own access, on behalf of a thread that reads nothing, has no note: page 0.
+        fault.noted.map_or(0, |(page, _)| page)
+    } else {
+        let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
+        u32::try_from(page)
+            .ok()
+            .filter(|_| fault.arena != 0 && page < fault.arena_pages)?
+    };
     let is_bus = fault.signal == libc::SIGBUS.unsigned_abs();
     let how = if is_bus {
         ModelFault::Sigbus

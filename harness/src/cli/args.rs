@@ -29,6 +29,7 @@ pub(super) enum Command {
 Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
+  patchproof run --resume last
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
     /// Runs one cell of an earlier run again: same kernel, seed and parameters
@@ -61,7 +62,12 @@ Examples:
 Examples:
   patchproof build workflows/demo.yaml
   patchproof build workflows/demo.yaml --filter 'fixed.*' --json | jq -r 'select(.event == \"kernel_ready\").dir'")]
-    Build(Run),
+    Build(Build),
+    /// Says what this host can do: tools, sandbox, space, and whether a kernel really boots
+    #[command(after_help = "\
+Exit code 3 where a demo could not run; each thing that is missing comes with the line that mends it.
+Whether the accelerator works is found out by booting a kernel of the cache, where there is one.")]
+    Doctor,
     /// Prints the workloads with their parameters, defaults and limits
     Workloads,
     /// Shows or shrinks what is kept: kernels, sources, build folders
@@ -89,6 +95,24 @@ pub(super) struct Selection {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
+    /// The matrix
+    #[arg(required_unless_present = "resume")]
+    pub(super) matrix: Option<PathBuf>,
+    /// Only cells whose id this glob matches, or contains it; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) filter: Vec<String>,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above the matrix that has them)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    pub(super) resume: Option<String>,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Build {
     #[command(flatten)]
     pub(super) what: Selection,
     #[command(flatten)]
@@ -107,6 +131,9 @@ pub(super) struct How {
     /// Writes a report at the end, as `html=FILE`; may be repeated (formats: see `patchproof report --help`)
     #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
     pub(super) report: Vec<(Format, PathBuf)>,
+    /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
+    #[arg(long)]
+    pub(super) freeze_on_finding: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

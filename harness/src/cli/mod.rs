@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod console;
+mod doctor;
 mod history;
 mod list;
 mod report;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Report(what) => report::report(&what, json),
         Command::History(what) => history::history(&what, json),
         Command::List(what) => list::list(&what, json),
+        Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),
         Command::Console(what) => console::console(&what, json),

@@ -1,7 +1,7 @@
 //! `run` and `replay`.
 
 use super::Done;
-use super::args::{How, Replay, Run, Sandbox, Selection};
+use super::args::{Build, How, Replay, Run, Sandbox, Selection};
 use super::show::Failure;
 use crate::host::Mode;
 use crate::host::dirs;
@@ -21,6 +21,8 @@ pub(super) struct Read {
     pub(super) spec: Spec,
     pub(super) plan: Plan,
     pub(super) root: PathBuf,
+    /// The run that it finishes, where it is none of its own.
+    resume: Option<PathBuf>,
 }
 
 /// Reads a matrix and picks its cells.
@@ -36,7 +38,12 @@ pub(super) fn read(what: &Selection) -> Result<Read, Failure> {
     } else {
         plan.select(&what.filter)?
     };
-    Ok(Read { spec, plan, root })
+    Ok(Read {
+        spec,
+        plan,
+        root,
+        resume: None,
+    })
 }
 
 fn folders(root: &Path) -> Folders {
@@ -65,43 +72,67 @@ pub(super) fn runs() -> Result<PathBuf, Failure> {
 }
 
 pub(super) fn run(what: &Run, json: bool) -> Done {
-    let read = read(&what.what)?;
+    let Some(matrix) = &what.matrix else {
+        return resume(what.resume.as_deref().unwrap_or("last"), &what.how, json);
+    };
+    let read = read(&Selection {
+        matrix: matrix.clone(),
+        filter: what.filter.clone(),
+        root: what.root.clone(),
+    })?;
     start(read, &what.how, json, run::Until::Judged)
 }
 
-pub(super) fn build(what: &Run, json: bool) -> Done {
-    let read = read(&what.what)?;
-    start(read, &what.how, json, run::Until::Built)
+/// Finishes a run that was stopped, in its own folder.
+fn resume(run: &str, how: &How, json: bool) -> Done {
+    let dir = store::find(&runs()?, run)?;
+    let (mut read, header) = recorded(&dir, json)?;
+    read.plan
+        .cells
+        .retain(|cell| header.cells.is_empty() || header.cells.contains(&cell.id));
+    read.resume = Some(dir);
+    start(read, how, json, run::Until::Judged)
 }
 
-pub(super) fn replay(what: &Replay, json: bool) -> Done {
-    let run = store::find(&runs()?, &what.run)?;
-    let header: RunHeader = store::read_json(&run.join("run.json"))?;
-    let path = run.join("spec.yaml");
+/// The matrix of an earlier run, as it was then.
+fn recorded(dir: &Path, json: bool) -> Result<(Read, RunHeader), Failure> {
+    let header: RunHeader = store::read_json(&dir.join("run.json"))?;
+    let path = dir.join("spec.yaml");
     let text = std::fs::read(&path).map_err(|e| Failure::File(path, e))?;
     // Parsed under its old name, so that relative paths in it still start at its folder.
     let spec = spec::parse(&header.spec, &text, &folders(&header.root))?;
-    let mut plan = plan::expand(&spec)?;
-    plan.cells.retain(|cell| cell.id == what.cell);
-    if plan.cells.is_empty() {
-        return Err(Failure::NoCell(what.cell.clone()));
-    }
+    let plan = plan::expand(&spec)?;
     if header.agent != crate::machine::agent::hash() && !json {
         eprintln!(
             "note: the guest suite has changed since that run ({} then)",
             header.agent
         );
     }
-    start(
+    let root = header.root.clone();
+    Ok((
         Read {
             spec,
             plan,
-            root: header.root,
+            root,
+            resume: None,
         },
-        &what.how,
-        json,
-        run::Until::Judged,
-    )
+        header,
+    ))
+}
+
+pub(super) fn build(what: &Build, json: bool) -> Done {
+    let read = read(&what.what)?;
+    start(read, &what.how, json, run::Until::Built)
+}
+
+pub(super) fn replay(what: &Replay, json: bool) -> Done {
+    let run = store::find(&runs()?, &what.run)?;
+    let (mut read, _) = recorded(&run, json)?;
+    read.plan.cells.retain(|cell| cell.id == what.cell);
+    if read.plan.cells.is_empty() {
+        return Err(Failure::NoCell(what.cell.clone()));
+    }
+    start(read, &what.how, json, run::Until::Judged)
 }
 
 fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
@@ -115,6 +146,7 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         plan: read.plan,
         root: read.root,
         runs: runs()?,
+        resume: read.resume,
         cache: super::cache::open()?,
         sandbox: match how.sandbox {
             Sandbox::On => Mode::Bubblewrap,
@@ -122,6 +154,7 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         },
         cores: cores.unwrap_or(1),
         until,
+        freeze: how.freeze_on_finding,
         args: std::env::args().collect(),
     };
     let mut dir = None;

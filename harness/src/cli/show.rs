@@ -61,7 +61,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::Store(StoreError::NoRun { .. }) => 2,
+            Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
             | Self::Report(_)

@@ -10,11 +10,12 @@ use super::deadlines::{Awaited, Watch};
 use super::end::{Causes, MachineEnd, MachineError};
 use super::frames::FrameLog;
 use super::qemu;
-use super::qmp::Event;
+use super::qmp::{Event, Order};
 use super::runtime_dir::RuntimeDir;
 use super::usage::Usage;
-use super::{MachineConfig, MachineEvent, MachineRun, boot_args};
+use super::{Frozen, MachineConfig, MachineEvent, MachineRun, boot_args};
 use crate::host::{Cmd, Finished, Job, Killer, ProcessError};
+use guest_tests::protocol::Body;
 use std::fs::{self, File};
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ struct Running {
     killer: KillOnDrop,
     reports: mpsc::Receiver<Report>,
     gone: watch::Sender<bool>,
-    quit: watch::Sender<bool>,
+    orders: mpsc::UnboundedSender<Order>,
     dirs: (RuntimeDir, TempDir),
 }
 
@@ -102,7 +103,7 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         source,
     })?;
     let channels = Channels::listen(&runtime_dir)?;
-    let args = qemu::argv(&qemu::Machine {
+    let mut args = qemu::argv(&qemu::Machine {
         accel: config.accel,
         cpus: config.cpus,
         memory_mib: config.memory_mib,
@@ -114,10 +115,14 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         frames: channels.frames(),
         qmp: channels.qmp(),
     });
+    if config.freeze_on_finding {
+        // Takes the guest's note of where its things are into the dump, for those that read it.
+        args.extend(["-device", "vmcoreinfo"].map(Into::into));
+    }
     let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, is_gone) = watch::channel(false);
-    let (quit, is_quit) = watch::channel(false);
-    channels.read(files, &report, &is_gone, is_quit)?;
+    let (orders, given) = mpsc::unbounded_channel();
+    channels.read(files, &report, &is_gone, given)?;
     let job = start_job(Cmd::new(&config.qemu).args(args)).await?;
     let killer = KillOnDrop(job.killer());
     let exit = tokio::task::spawn_blocking(move || job.wait());
@@ -126,7 +131,7 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         killer,
         reports,
         gone,
-        quit,
+        orders,
         dirs: (runtime_dir, scratch),
     })
 }
@@ -205,6 +210,12 @@ struct Record {
     pid: Option<i32>,
     usage: Usage,
     accel: super::Accel,
+    last_words: Duration,
+    freeze: bool,
+    /// Where a frozen guest can be looked at.
+    frozen: Option<(PathBuf, PathBuf)>,
+    /// When the guest was asked, by an NMI, why something did not come.
+    asked_at: Option<Instant>,
 }
 
 /// What the loop does next.
@@ -212,6 +223,10 @@ struct Record {
 enum Step {
     /// Goes on.
     Go,
+    /// The guest found something that somebody wants to look at: it is stopped.
+    Freeze,
+    /// Something did not come: the guest is asked why, and then ended.
+    Ask,
     /// The machine stopped: QEMU is told to quit.
     Quit,
     /// QEMU is ended.
@@ -235,6 +250,10 @@ impl Record {
             pid: None,
             usage: Usage::default(),
             accel: config.accel,
+            last_words: config.deadlines.last_words,
+            freeze: config.freeze_on_finding,
+            frozen: None,
+            asked_at: None,
         }
     }
 
@@ -243,7 +262,12 @@ impl Record {
         let mut killed_at: Option<Instant> = None;
         let exit = loop {
             let (until, awaited) = self.watch.awaited();
-            let until = killed_at.map_or(until, |at| at + GONE_WITHIN);
+            let until = match (killed_at, self.asked_at) {
+                (Some(at), _) => at + GONE_WITHIN,
+                (None, Some(at)) => at + self.last_words,
+                (None, None) => until,
+            };
+            let patient = self.frozen.is_some() && killed_at.is_none();
             let step = tokio::select! {
                 // A guest that never stops talking puts off neither the caller nor a deadline; but
                 // what it said before its end counts before its end.
@@ -252,7 +276,7 @@ impl Record {
                     self.causes.note(MachineEnd::Cancelled);
                     Step::Kill
                 }
-                () = tokio::time::sleep_until(until.into()) => {
+                () = tokio::time::sleep_until(until.into()), if !patient => {
                     if killed_at.is_some() {
                         return MachineEnd::HostFailed(MachineError::Stuck);
                     }
@@ -263,9 +287,19 @@ impl Record {
             };
             match step {
                 Step::Go => {}
+                // An order that nobody takes any more means that QEMU is gone, which its exit tells.
+                Step::Freeze => {
+                    let _ = self
+                        .freeze(&running.dirs.0)
+                        .map(|order| running.orders.send(order));
+                }
+                Step::Ask => {
+                    self.asked_at = Some(Instant::now());
+                    let _ = running.orders.send(Order::Nmi);
+                }
                 Step::Quit => {
                     self.watch.leave(Instant::now());
-                    running.quit.send_replace(true);
+                    let _ = running.orders.send(Order::Quit);
                 }
                 Step::Kill if killed_at.is_none() => {
                     self.sample();
@@ -300,11 +334,27 @@ impl Record {
                 return step;
             }
         }
+        if self.asked_at.is_some() {
+            return Step::Kill;
+        }
         if self.watch.awaited().0 > Instant::now() {
             return Step::Go;
         }
         self.causes.note(MachineEnd::Deadline { awaited });
-        Step::Kill
+        // Only a machine that runs can be asked.
+        if self.pid.is_some() && !self.last_words.is_zero() {
+            Step::Ask
+        } else {
+            Step::Kill
+        }
+    }
+
+    /// Notes where the guest can be looked at; what QEMU is to do for it.
+    fn freeze(&mut self, dir: &RuntimeDir) -> Option<Order> {
+        let gdb = dir.socket("gdb").ok()?;
+        let dump = std::path::absolute(self.files.console.with_file_name("guest-memory.elf")).ok()?;
+        self.frozen = Some((gdb.clone(), dump.clone()));
+        Some(Order::Freeze { gdb, dump })
     }
 
     fn take(&mut self, report: Report) -> Step {
@@ -319,7 +369,11 @@ impl Record {
                 self.sample();
                 self.watch.frame(&frame, at);
                 self.tell(MachineEvent::Frame(frame.clone(), at));
+                let found = matches!(frame.body, Body::Finding(_));
                 self.frames.push(*frame, len);
+                if found && self.freeze && self.frozen.is_none() {
+                    return Step::Freeze;
+                }
             }
             Report::Qmp(event) => return self.take_event(event),
             Report::Failed(e) => {
@@ -343,6 +397,13 @@ impl Record {
                 Step::Go
             }
             Event::DiskError { .. } => Step::Kill,
+            Event::Dumped(done) => {
+                if let Some((gdb, dump)) = self.frozen.clone() {
+                    let dump = done.map(|()| dump);
+                    self.tell(MachineEvent::Frozen(Frozen { gdb, dump }));
+                }
+                Step::Go
+            }
         }
     }
 
@@ -365,6 +426,7 @@ impl Record {
             console_kept: self.console_kept,
             frames_raw: self.files.frames,
             frames: self.frames,
+            asked: self.asked_at.is_some(),
             accel: self.accel,
             boot_s: self.boot_s,
             wall_s: self.started_at.elapsed().as_secs_f64(),

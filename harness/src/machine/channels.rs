@@ -5,7 +5,7 @@
 use super::bounded::{BoundedFile, Kept};
 use super::end::MachineError;
 use super::frames::{Decoder, StreamEnd};
-use super::qmp;
+use super::qmp::{self, Order};
 use super::runtime_dir::RuntimeDir;
 use guest_tests::protocol::Frame;
 use std::io;
@@ -83,13 +83,13 @@ impl Channels {
     }
 
     /// Starts the tasks that read. `gone` turns true when QEMU has ended; each task then takes what
-    /// is left and ends. `quit` turns true when QEMU is to quit.
+    /// is left and ends. What comes through `orders` is told to QEMU.
     pub(super) fn read(
         self,
         files: &Files,
         reports: &mpsc::Sender<Report>,
         gone: &watch::Receiver<bool>,
-        quit: watch::Receiver<bool>,
+        orders: mpsc::UnboundedReceiver<Order>,
     ) -> Result<(), MachineError> {
         let pump = |listener, path: &Path, meaning| {
             let failed = |source| MachineError::File {
@@ -111,7 +111,7 @@ impl Channels {
         let frames = pump(self.frames.1, &files.frames, Meaning::Frames(Decoder::default()))?;
         tokio::spawn(console.run());
         tokio::spawn(frames.run());
-        tokio::spawn(run_qmp(self.qmp.1, reports.clone(), gone.clone(), quit));
+        tokio::spawn(run_qmp(self.qmp.1, reports.clone(), gone.clone(), orders));
         Ok(())
     }
 }
@@ -206,12 +206,12 @@ async fn run_qmp(
     listener: UnixListener,
     reports: mpsc::Sender<Report>,
     mut gone: watch::Receiver<bool>,
-    quit: watch::Receiver<bool>,
+    orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let Some(stream) = accept(listener, &mut gone).await else {
         return;
     };
-    if let Err(e) = serve_qmp(stream, &reports, quit).await {
+    if let Err(e) = serve_qmp(stream, &reports, orders).await {
         // Talk that breaks off because QEMU ended is told by its exit status.
         if !*gone.borrow() && e.kind() == io::ErrorKind::InvalidData {
             send(&reports, Report::Failed(MachineError::Qmp(e))).await;
@@ -222,16 +222,16 @@ async fn run_qmp(
 async fn serve_qmp(
     stream: UnixStream,
     reports: &mpsc::Sender<Report>,
-    mut quit: watch::Receiver<bool>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> io::Result<()> {
     let pid = stream.peer_cred()?.pid();
     let (mut control, mut events) = qmp::negotiate(stream).await?;
     send(reports, Report::Up(pid)).await;
-    control.execute("cont").await?;
+    control.cont().await?;
     let speak = async {
-        if quit.wait_for(|quit| *quit).await.is_ok() {
+        while let Some(order) = orders.recv().await {
             // An error here means that QEMU is gone already.
-            let _ = control.execute("quit").await;
+            let _ = control.order(&order).await;
         }
         std::future::pending::<()>().await;
     };

@@ -22,6 +22,8 @@ pub struct Deadlines {
     pub case_end: Duration,
     /// From the last frame (or the news of a panic) to the end of QEMU.
     pub power_off: Duration,
+    /// From an NMI, by which a guest that hangs is asked what its CPUs do, to its last words. Zero does not ask.
+    pub last_words: Duration,
 }
 
 impl Deadlines {
@@ -33,6 +35,7 @@ impl Deadlines {
             silence: Duration::from_secs(30),
             case_end: Duration::from_secs(30),
             power_off: Duration::from_secs(10),
+            last_words: Duration::from_secs(5),
         };
         match accel {
             Accel::Kvm => base,
@@ -46,6 +49,7 @@ impl Deadlines {
             silence: self.silence * factor,
             case_end: self.case_end * factor,
             power_off: self.power_off * factor,
+            last_words: self.last_words * factor,
         }
     }
 }
@@ -110,7 +114,7 @@ impl Watch {
             }
             Body::End(_) => self.case_end = None,
             Body::Done(_) => self.leave(now),
-            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) => {}
+            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) | Body::Coverage(_) => {}
         }
     }
 
@@ -139,12 +143,14 @@ mod tests {
     use guest_tests::protocol::{Done, End, Outcome, Progress, Start};
 
     fn deadlines() -> Deadlines {
-        let [first_frame, silence, case_end, power_off] = [20, 30, 40, 10].map(Duration::from_secs);
+        let [first_frame, silence, case_end, power_off, last_words] =
+            [20, 30, 40, 10, 5].map(Duration::from_secs);
         Deadlines {
             first_frame,
             silence,
             case_end,
             power_off,
+            last_words,
         }
     }
 

@@ -151,8 +151,8 @@ impl Causes {
             Event::DiskError { full, reason } => {
                 self.note(MachineEnd::HostFailed(MachineError::GuestDisk { full, reason }));
             }
-            // The exit status says more.
-            Event::Shutdown(Reason::Other(_)) => {}
+            // The exit status says more; a dump says nothing about the end.
+            Event::Shutdown(Reason::Other(_)) | Event::Dumped(_) => {}
         }
     }
 

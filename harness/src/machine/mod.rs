@@ -64,6 +64,8 @@ pub struct MachineConfig {
     pub evidence: PathBuf,
     /// Folder on a real disk for the machine's disks and initramfs; they are deleted at the end.
     pub scratch: PathBuf,
+    /// Whether the guest is stopped at its first finding, to be looked at, until the caller gives up.
+    pub freeze_on_finding: bool,
     /// How long it may take.
     pub deadlines: Deadlines,
 }
@@ -86,8 +88,19 @@ pub enum MachineEvent {
     ConsoleBytes(u64),
     /// The guest's kernel said that it panicked.
     Panicked,
+    /// The guest was stopped at its first finding, and stays so until the caller gives up.
+    Frozen(Frozen),
     /// QEMU has ended.
     Exited,
+}
+
+/// A guest that was stopped, and how it can be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// Socket of a gdb stub.
+    pub gdb: PathBuf,
+    /// The guest's memory, an ELF file that crash and drgn read; or why there is none.
+    pub dump: Result<PathBuf, String>,
 }
 
 /// What a machine left.
@@ -103,6 +116,9 @@ pub struct MachineRun {
     pub frames_raw: PathBuf,
     /// The frames, decoded.
     pub frames: FrameLog,
+    /// Whether it was asked, by an NMI, why something did not come: what the console says after that is
+    /// an answer and no cause.
+    pub asked: bool,
     /// What it ran on.
     pub accel: Accel,
     /// From the call of [`boot`], preparations included, to the first frame, in seconds.

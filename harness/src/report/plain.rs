@@ -49,12 +49,20 @@ impl<W: Write + Send> Reporter for Plain<W> {
 pub(super) fn lines(event: &Event) -> Vec<String> {
     match event {
         Event::RunStarted {
-            dir, cells, kernels, ..
+            dir,
+            cells,
+            kernels,
+            done,
+            ..
         } => {
+            let (cells, kernels) = (count(*cells, "cell"), count(*kernels, "kernel"));
+            let earlier = if *done == 0 {
+                String::new()
+            } else {
+                format!(" ({done} of them done before)")
+            };
             vec![format!(
-                "{} on {}, recorded in {}",
-                count(*cells, "cell"),
-                count(*kernels, "kernel"),
+                "{cells}{earlier} on {kernels}, recorded in {}",
                 dir.display()
             )]
         }
@@ -93,6 +101,11 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
         }
         // The verdict says it again, with what it means.
         Event::CellFinding { .. } => Vec::new(),
+        Event::CellFrozen { cell, how, .. } => {
+            let head = format!("{cell}: stopped at its first finding; to look into it (Ctrl-C ends it):");
+            let commands = how.iter().map(|command| format!("  {command}"));
+            std::iter::once(head).chain(commands).collect()
+        }
         Event::CellDone(cell) => vec![cell_line(cell)],
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
@@ -107,6 +120,9 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             lines.push(String::new());
             for cell in summary.cells.iter().filter(|c| !c.as_expected) {
                 lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
+            }
+            if !summary.not_run.is_empty() {
+                lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
             }
             lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());
             lines

@@ -112,6 +112,7 @@ impl Reporter for Terminal {
                 return;
             }
             Event::CellDone(cell) => self.drop_bar(&cell.id),
+            Event::CellFrozen { cell, .. } => self.bar(cell).set_message("stopped at its first finding"),
             Event::RunStarted { .. } | Event::CellFinding { .. } | Event::Interrupted | Event::Summary(_) => {
             }
         }

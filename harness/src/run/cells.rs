@@ -37,6 +37,7 @@ pub(super) struct CellContext {
     qemu: PathBuf,
     base: Arc<initramfs::Base>,
     repeat_head: String,
+    freeze: bool,
 }
 
 impl CellContext {
@@ -48,6 +49,7 @@ impl CellContext {
             accel_cache: config.cache.root().join("accel"),
             qemu: std::env::var_os("PATCHPROOF_QEMU").map_or_else(|| machine::QEMU.into(), PathBuf::from),
             base: Arc::new(base),
+            freeze: config.freeze,
             repeat_head: format!("patchproof replay {}", run_dir.display()),
         })
     }
@@ -74,7 +76,7 @@ impl CellContext {
             verdict: full.word().to_owned(),
             as_expected: evidence::as_expected(cell.expect.as_deref(), &full),
             reason: full.reason(),
-            findings: full.findings().map(Into::into).collect(),
+            findings: full.told().map(Into::into).collect(),
             detect_s: figures.detect_s,
             guest_s: figures.guest_s,
             pages_verified: figures.count(Counter::PagesVerified),
@@ -109,7 +111,12 @@ impl Run<'_> {
         cancel: watch::Receiver<bool>,
     ) -> Option<CellRecord> {
         let dir = self.context.run_dir.join("cells").join(&self.cell.id);
-        let mut attempt = 1;
+        // An earlier go of this run may have been stopped in the midst of one: its folder stays as it is.
+        let before = (1..)
+            .take_while(|n| dir.join(format!("attempt-{n}")).exists())
+            .count();
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        let mut attempt = before.saturating_add(1);
         loop {
             let _ = events
                 .send(Event::CellStarted {
@@ -133,7 +140,7 @@ impl Run<'_> {
                         .record(self.cell, verdict, &figures, self.build_s, attempt),
                 );
             }
-            if worth_another && attempt < ATTEMPTS_MAX {
+            if worth_another && attempt - before < ATTEMPTS_MAX {
                 attempt += 1;
                 continue;
             }
@@ -212,17 +219,19 @@ impl Run<'_> {
             request,
             cpus: spec.cpus,
             memory_mib: spec.memory >> 20,
-            disks: spec
-                .swap
-                .map(|size| Disk {
-                    serial: "swap0".to_owned(),
-                    size,
-                })
+            disks: [("swap0", spec.swap), ("data0", spec.data)]
                 .into_iter()
+                .filter_map(|(serial, size)| {
+                    Some(Disk {
+                        serial: serial.to_owned(),
+                        size: size?,
+                    })
+                })
                 .collect(),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),
             scratch: self.context.scratch.path().to_owned(),
+            freeze_on_finding: self.context.freeze,
             deadlines: Deadlines::on(accel),
         })
     }
@@ -237,8 +246,13 @@ impl Run<'_> {
         let started = std::time::Instant::now();
         let cell = self.cell.id.clone();
         while let Some(news) = heard.recv().await {
-            let MachineEvent::Frame(frame, at) = news else {
-                continue;
+            let (frame, at) = match news {
+                MachineEvent::Frame(frame, at) => (frame, at),
+                MachineEvent::Frozen(frozen) => {
+                    let _ = events.send(self.frozen(frozen)).await;
+                    continue;
+                }
+                MachineEvent::ConsoleBytes(_) | MachineEvent::Panicked | MachineEvent::Exited => continue,
             };
             let event = match frame.body {
                 Body::Hello(_) => Event::CellBooted {
@@ -268,9 +282,29 @@ impl Run<'_> {
                         None
                     },
                 },
-                Body::Start(_) | Body::End(_) | Body::Done(_) => continue,
+                Body::Start(_) | Body::Coverage(_) | Body::End(_) | Body::Done(_) => continue,
             };
             let _ = events.send(event).await;
+        }
+    }
+
+    /// How a frozen guest can be looked at.
+    fn frozen(&self, frozen: machine::Frozen) -> Event {
+        let (vmlinux, gdb) = (self.kernel.dir.join("vmlinux"), frozen.gdb);
+        let (vmlinux, socket) = (vmlinux.display(), gdb.display());
+        let mut how = vec![format!("gdb {vmlinux} -ex 'target remote {socket}'")];
+        match &frozen.dump {
+            Ok(dump) => how.extend([
+                format!("crash {vmlinux} {}", dump.display()),
+                format!("drgn -c {} -s {vmlinux}", dump.display()),
+            ]),
+            Err(why) => how.push(format!("its memory could not be written to a file: {why}")),
+        }
+        Event::CellFrozen {
+            cell: self.cell.id.clone(),
+            gdb,
+            dump: frozen.dump.ok(),
+            how,
         }
     }
 
@@ -281,7 +315,13 @@ impl Run<'_> {
         evidence_dir: &Path,
     ) -> (Verdict, evidence::Figures, bool) {
         let console = std::fs::read(&run.console).ok();
-        let splats: Vec<Splat> = console.as_deref().map(console::analyze).unwrap_or_default();
+        let said = console.as_deref().unwrap_or_default();
+        let (said, answer) = said.split_at(if run.asked {
+            evidence::answer_at(said)
+        } else {
+            said.len()
+        });
+        let splats: Vec<Splat> = console::analyze(said);
         let frames: Vec<Frame> = run.frames.frames().cloned().collect();
         let planned = Planned {
             case: self.cell.id.clone(),
@@ -299,12 +339,13 @@ impl Run<'_> {
             planned: &planned,
             frames: &frames,
             stream: &evidence::stream(&run.frames),
-            console: console.as_deref(),
+            console: console.as_ref().map(|_| said),
             splats: &splats,
             ending: &evidence::ending(&run.end),
+            last_words: &evidence::text_of(answer),
             host: evidence::host_share(run, config.cpus),
         });
-        let figures = evidence::Figures::of(run, &verdict, console.as_deref());
+        let figures = evidence::Figures::of(run, &verdict, console.as_ref().map(|_| said));
         let kept = Kept {
             end: &format!("{:?}", run.end),
             wall_s: run.wall_s,

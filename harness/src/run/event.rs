@@ -23,8 +23,11 @@ pub enum Event {
         spec: PathBuf,
         /// Cells to run.
         cells: usize,
-        /// Kernels they need.
+        /// Kernels that those need which are still to run.
         kernels: usize,
+        /// Cells that an earlier go of this run had finished.
+        #[serde(default)]
+        done: usize,
     },
     /// A kernel is looked for in the cache, and built where it isn't there.
     KernelStarted {
@@ -92,6 +95,17 @@ pub enum Event {
         /// The page that held what it must not hold, line by line.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mismatch: Option<Box<Mismatch>>,
+    },
+    /// The guest was stopped at its first finding and stays so until the run is stopped.
+    CellFrozen {
+        /// The cell's id.
+        cell: String,
+        /// Socket of the gdb stub.
+        gdb: PathBuf,
+        /// The guest's memory, where it could be written.
+        dump: Option<PathBuf>,
+        /// The commands that look into it, for people.
+        how: Vec<String>,
     },
     /// The cell has its verdict.
     CellDone(Box<CellRecord>),

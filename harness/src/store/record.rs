@@ -3,10 +3,11 @@
 //! A run that was killed has a record too: without an end, and perhaps with half a line as its last.
 //! Not here: how any of it is shown.
 
+use super::{RunHeader, read_json};
 use crate::run::{CellRecord, Event, KernelRecord, Summary, Versioned};
 use guest_tests::catalogue::Counter;
 use guest_tests::model::Mismatch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -112,7 +113,11 @@ impl Record {
         }
         let begun = std::mem::take(&mut record.under_way);
         if record.exit.is_none() {
-            record.not_run.extend(begun.into_keys());
+            let header = read_json::<RunHeader>(&dir.join("run.json"));
+            let planned = header.map(|header| header.cells).unwrap_or_default();
+            let all: BTreeSet<String> = begun.into_keys().chain(planned).collect();
+            let done: BTreeSet<&str> = record.results().map(|(_, r)| r.id.as_str()).collect();
+            record.not_run = all.into_iter().filter(|id| !done.contains(id.as_str())).collect();
         }
         Ok(record)
     }
@@ -197,7 +202,7 @@ impl Record {
                     cell.mismatches.extend(mismatch.map(|m| *m));
                 }
             }
-            Event::KernelStep { .. } | Event::Interrupted => {}
+            Event::KernelStep { .. } | Event::CellFrozen { .. } | Event::Interrupted => {}
         }
     }
 

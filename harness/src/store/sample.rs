@@ -131,6 +131,7 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
         run: dir.id().to_owned(),
         spec: "/matrix.yaml".into(),
         root: "/".into(),
+        cells: cells.iter().map(|cell| cell.id.clone()).collect(),
         agent: agent.to_owned(),
         patchproof: "0".to_owned(),
         args: Vec::new(),
@@ -156,6 +157,7 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
         spec: "matrix.yaml".into(),
         cells: cells.len(),
         kernels: kernels.len(),
+        done: 0,
     }];
     for kernel in &kernels {
         events.push(Event::KernelStarted {

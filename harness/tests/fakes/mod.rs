@@ -51,11 +51,13 @@ pub fn config(dir: &TempDir, script: &str) -> MachineConfig {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch, with a comma"),
+        freeze_on_finding: false,
         deadlines: Deadlines {
             first_frame: LONG,
             silence: LONG,
             case_end: LONG,
             power_off: LONG,
+            last_words: SHORT,
         },
     }
 }

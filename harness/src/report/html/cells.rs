@@ -52,6 +52,8 @@ struct Finding {
     detail: String,
     at: Vec<String>,
     map: Option<Map>,
+    #[serde(skip)]
+    page: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,10 +156,12 @@ fn told(cell: &Cell, result: &CellRecord, detail_max: usize) -> Vec<Finding> {
         let at = finding
             .t_ns
             .map(|ns| format!("{:.3} s after boot", ns as f64 / 1e9));
-        if let Some(same) = told
-            .iter_mut()
-            .find(|t| t.class == class && t.title == cut(&finding.title, TITLE_CHARS_MAX))
-        {
+        let is_again = |t: &&mut Finding| {
+            t.class == class
+                && (t.title == cut(&finding.title, TITLE_CHARS_MAX)
+                    || (t.page.is_some() && t.page == finding.page))
+        };
+        if let Some(same) = told.iter_mut().find(is_again) {
             same.at.extend(at);
             continue;
         }
@@ -174,6 +178,7 @@ fn told(cell: &Cell, result: &CellRecord, detail_max: usize) -> Vec<Finding> {
             detail: cut(finding.detail.trim_end(), room).to_owned(),
             at: at.into_iter().collect(),
             map: map.map(lines::map),
+            page: finding.page,
         });
     }
     told
