@@ -27,8 +27,21 @@ const PACKAGES: &[(&str, &str)] = &[
     ("git", "applies patches"),
     (
         "python3-venv",
-        "runs other people's validators of our report formats",
+        "holds virtme-ng and what checks report formats, from the Python package index",
     ),
+    ("openssh-server", "lets patchproof into guests under virtme-ng"),
+    ("openssh-client", "makes the keys of those guests"),
+    (
+        "busybox-static",
+        "the tools in the root of a guest that may not see the host's",
+    ),
+    ("udev", "names the devices in a guest over the host's root"),
+    (
+        "iproute2",
+        "brings up the loopback in a guest over the host's root",
+    ),
+    ("pkg-config", "finds the libraries that SSH is built with"),
+    ("zlib1g-dev", "compression for SSH"),
 ];
 
 /// KernelCI's own validator, at a version whose schema is the one that reports are written in.
@@ -52,7 +65,11 @@ pub fn run() -> Result<ExitCode> {
 /// # Errors
 /// When apt fails.
 pub fn ensure() -> Result<Option<ExitCode>> {
-    install(PACKAGES)
+    let missing = install(PACKAGES)?;
+    if missing.is_none() {
+        crate::virtme::ensure()?;
+    }
+    Ok(missing)
 }
 
 /// What only the claims tier needs.

@@ -55,6 +55,19 @@ Examples:
   patchproof history pressure.zswap_writeback
   patchproof history 'small@qemu.*' --json")]
     History(History),
+    /// Boots a kernel under virtme-ng and logs in over SSH
+    #[command(after_help = "\
+Examples:
+  patchproof shell fixed                                   a kernel of workflows/demo.yaml
+  patchproof shell defect --matrix my.yaml --host-root     with this host's files, read-only
+  patchproof shell fixed.small@qemu.pressure.off           the machine of a cell
+  patchproof shell arch/x86/boot/bzImage -- uname -r       one command in a kernel built by hand
+  patchproof shell fixed --put repro.c --get /tmp/out:out.txt -- 'cc repro.c && ./a.out > /tmp/out'
+
+The guest has no network. Without --host-root (or `trusted: true` in the matrix) it has a small root of
+its own: a shell, busybox, an SSH server. What is written there is gone with the guest. Exit code: the
+command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
+    Shell(Shell),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
     List(List),
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
@@ -172,6 +185,41 @@ pub(super) struct Replay {
     pub(super) cell: String,
     #[command(flatten)]
     pub(super) how: How,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Shell {
+    /// A kernel of the matrix, a cell's id (or a part of it that only one machine's cells have), or a kernel image
+    pub(super) target: String,
+    /// The matrix
+    #[arg(long, value_name = "FILE", default_value = "workflows/demo.yaml")]
+    pub(super) matrix: PathBuf,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above the matrix that has them)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Shows the guest this host's files, read-only: for kernels that you trust
+    #[arg(long)]
+    pub(super) host_root: bool,
+    /// CPUs of the guest (default: the machine's)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) cpus: Option<u32>,
+    /// Memory of the guest, such as 1GiB (default: the machine's)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
+    /// Copies a file into the guest first (default place: the home folder there)
+    #[arg(long, value_name = "FILE[:PATH]")]
+    pub(super) put: Vec<String>,
+    /// Copies a file out of the guest at the end, whatever the command came to (default place: here)
+    #[arg(long, value_name = "PATH[:FILE]")]
+    pub(super) get: Vec<String>,
+    /// Gives the command a terminal
+    #[arg(short, long)]
+    pub(super) tty: bool,
+    #[command(flatten)]
+    pub(super) how: How,
+    /// Runs this in place of a login: one word is a line for the guest's shell, several are taken as they are
+    #[arg(last = true)]
+    pub(super) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

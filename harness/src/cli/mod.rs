@@ -8,6 +8,7 @@ mod history;
 mod list;
 mod report;
 mod run;
+mod shell;
 mod show;
 
 use args::{Args, Command};
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Build(what) => run::build(&what, json),
         Command::Report(what) => report::report(&what, json),
         Command::History(what) => history::history(&what, json),
+        Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),

@@ -135,13 +135,14 @@ pub(super) fn replay(what: &Replay, json: bool) -> Done {
     start(read, &what.how, json, run::Until::Judged)
 }
 
-fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
+/// What a run is made of, as the command line says it.
+pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config, Failure> {
     let cores = how.cores.or_else(|| {
         std::thread::available_parallelism()
             .ok()
             .and_then(|n| u32::try_from(n.get()).ok())
     });
-    let config = Config {
+    Ok(Config {
         spec: Arc::new(read.spec),
         plan: read.plan,
         root: read.root,
@@ -156,7 +157,11 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         until,
         freeze: how.freeze_on_finding,
         args: std::env::args().collect(),
-    };
+    })
+}
+
+fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
+    let config = config(read, how, until)?;
     let mut dir = None;
     let mut reporter = report::for_output(json, std::io::stdout().is_terminal());
     // One worker is plenty: everything that takes CPU runs in children or on blocking threads.

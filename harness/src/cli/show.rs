@@ -1,9 +1,10 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
-use crate::run::RunError;
+use crate::run::{RunError, ShellError};
 use crate::source::CacheError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
@@ -47,6 +48,15 @@ pub(super) enum Failure {
         "`patchproof list` prints the cells of a matrix; summary.json in the run's folder those of a run"
     ))]
     NoCell(String),
+    #[error("{0}")]
+    #[diagnostic(help("`patchproof list MATRIX` prints kernels and cells; --matrix names another matrix"))]
+    NoTarget(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Shell(#[from] ShellError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ssh(#[from] SshError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -61,6 +71,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
+            Self::NoTarget(_) => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -68,6 +79,8 @@ impl Failure {
             | Self::History(_)
             | Self::Cache(_)
             | Self::Dirs(_)
+            | Self::Shell(_)
+            | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => 3,
         }
@@ -86,7 +99,10 @@ impl Failure {
             | Self::Dirs(_)
             | Self::NoRoot(_)
             | Self::NoCell(_)
+            | Self::NoTarget(_)
             | Self::Limit(..)
+            | Self::Shell(_)
+            | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => {
                 let help =

@@ -82,8 +82,12 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             boot_s,
             accel,
             accel_why,
+            backend,
+            backend_why,
         } => {
-            vec![format!("{cell}: booted in {boot_s:.1} s ({accel}: {accel_why})")]
+            vec![format!(
+                "{cell}: booted in {boot_s:.1} s ({backend}: {backend_why}; {accel}: {accel_why})"
+            )]
         }
         Event::CellProgress {
             cell,

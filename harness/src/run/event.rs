@@ -69,6 +69,12 @@ pub enum Event {
         accel: String,
         /// Why that one.
         accel_why: String,
+        /// `qemu` or `virtme-ng`.
+        #[serde(default)]
+        backend: String,
+        /// Why that one.
+        #[serde(default)]
+        backend_why: String,
     },
     /// The guest reported its counters.
     CellProgress {
