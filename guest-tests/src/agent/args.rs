@@ -18,6 +18,11 @@ usage: patchproof-agent --request FILE [--frames FILE|-] [--swap-disk DEVICE] [-
 As PID 1 it takes no arguments: it mounts what it needs, reads /patchproof/request.json, sends frames
 through the virtio-serial port patchproof.frames, and switches the machine off.
 
+usage: patchproof-agent guest FILE
+
+The same on a guest that another init has brought up: runs the request FILE, sends frames through that
+port, and SWITCHES THE MACHINE OFF. Refuses to where there is no such port.
+
 Exit status: 0 every case passed, 1 the kernel failed one, 2 usage, 3 the suite failed, 4 nothing was proved.";
 
 /// How the agent was called.
@@ -27,6 +32,11 @@ pub enum Call {
     Help,
     /// Run a request by hand.
     ByHand(ByHand),
+    /// Do PID 1's work on a guest that another init has brought up.
+    Guest {
+        /// File of the request.
+        request: PathBuf,
+    },
     /// Be one case's process; the case comes on standard input.
     Case {
         /// The board's descriptor, inherited.
@@ -92,6 +102,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
                     .ok_or(ArgsError::NoDescriptor(fd))?;
                 return Ok(Call::Case { board_fd });
             }
+            Some("guest") => {
+                return Ok(Call::Guest {
+                    request: path(args.next(), "guest")?,
+                });
+            }
             Some("swapoff") => {
                 return Ok(Call::SwapOff {
                     device: path(args.next(), "swapoff")?,
@@ -127,6 +142,12 @@ mod tests {
                 device: "/dev/vda".into(),
             }),
         );
+        check(
+            &["guest", "/run/r.json"],
+            Ok(Call::Guest {
+                request: "/run/r.json".into(),
+            }),
+        );
         let by_hand = ByHand {
             request: "r.json".into(),
             frames: Some("-".into()),
@@ -144,6 +165,7 @@ mod tests {
         check(&[], Err(ArgsError::NoRequest));
         check(&["--request"], Err(ArgsError::NoValue("--request")));
         check(&["--reqest", "x"], Err(ArgsError::Unknown("--reqest".into())));
+        check(&["guest"], Err(ArgsError::NoValue("guest")));
         check(&["case", "x"], Err(ArgsError::NoDescriptor("x".into())));
     }
 }

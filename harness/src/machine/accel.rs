@@ -5,6 +5,7 @@
 //! nothing to do, under KVM and with a deadline; only a guest that says hello and done, and then
 //! powers off, makes it KVM. The verdict is remembered for this boot of the host, this kernel and this QEMU.
 
+use super::backend::Backend;
 use super::boot::boot;
 use super::frames::FrameLog;
 use super::{Deadlines, MachineConfig, MachineEnd, MachineRun, initramfs};
@@ -152,6 +153,7 @@ async fn boot_once(probe: &Probe, accel: Accel) -> Result<MachineRun, String> {
     let within = probe.within.unwrap_or(TRIAL_WITHIN);
     let config = MachineConfig {
         qemu: probe.qemu.clone(),
+        backend: Backend::Qemu,
         accel,
         kernel: probe.kernel.clone(),
         base: Arc::clone(&probe.base),
@@ -181,7 +183,7 @@ async fn boot_once(probe: &Probe, accel: Accel) -> Result<MachineRun, String> {
 }
 
 /// What a trial boot says: the seconds that it took, or why it failed; an outer error where the host failed it.
-fn judge(run: &MachineRun) -> Result<Result<f64, String>, String> {
+pub(super) fn judge(run: &MachineRun) -> Result<Result<f64, String>, String> {
     let why = match &run.end {
         MachineEnd::PoweredOff if spoke(&run.frames) => {
             return Ok(Ok(run.boot_s.unwrap_or_default()));

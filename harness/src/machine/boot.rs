@@ -12,8 +12,10 @@ use super::frames::FrameLog;
 use super::qemu;
 use super::qmp::{Event, Order};
 use super::runtime_dir::RuntimeDir;
+use super::ssh::{Patience, SshError};
 use super::usage::Usage;
-use super::{Frozen, MachineConfig, MachineEvent, MachineRun, boot_args};
+use super::visit::{self, Caller, Visit};
+use super::{Backend, Deadlines, Frozen, MachineConfig, MachineEvent, MachineRun, boot_args, virtme};
 use crate::host::{Cmd, Finished, Job, Killer, ProcessError};
 use guest_tests::protocol::Body;
 use std::fs::{self, File};
@@ -39,9 +41,30 @@ pub async fn boot(
     events: mpsc::Sender<MachineEvent>,
     cancel: watch::Receiver<bool>,
 ) -> MachineRun {
+    run(config, events, cancel, None).await
+}
+
+/// Boots a machine for a visit over SSH in place of the suite. Only virtme-ng's guests can be visited.
+///
+/// The machine does not end with the visit: whoever visits turns `cancel` then.
+pub async fn boot_and_visit(
+    config: &MachineConfig,
+    events: mpsc::Sender<MachineEvent>,
+    cancel: watch::Receiver<bool>,
+    visit: Visit,
+) -> MachineRun {
+    run(config, events, cancel, Some(visit)).await
+}
+
+async fn run(
+    config: &MachineConfig,
+    events: mpsc::Sender<MachineEvent>,
+    cancel: watch::Receiver<bool>,
+    visit: Option<Visit>,
+) -> MachineRun {
     let started_at = Instant::now();
     let mut record = Record::new(config, started_at, events);
-    let (end, dirs) = match start(config, &record.files).await {
+    let (end, dirs) = match start(config, &record.files, visit).await {
         Ok(mut running) => (record.follow(&mut running, cancel).await, Some(running.dirs)),
         Err(e) => (MachineEnd::NotStarted(e), None),
     };
@@ -70,61 +93,47 @@ impl Drop for KillOnDrop {
 }
 
 /// Prepares everything and starts QEMU.
-async fn start(config: &MachineConfig, files: &Files) -> Result<Running, MachineError> {
+async fn start(config: &MachineConfig, files: &Files, visit: Option<Visit>) -> Result<Running, MachineError> {
     let line = boot_args::command_line(&config.boot_args)
         .map_err(|(arg, why)| MachineError::BootArg { arg, why })?;
-    File::open(&config.kernel)
-        .and_then(|f| f.metadata())
-        .and_then(|m| {
-            if m.is_file() {
-                Ok(())
-            } else {
-                Err(std::io::ErrorKind::IsADirectory.into())
-            }
-        })
-        .map_err(|source| MachineError::Kernel {
-            path: config.kernel.clone(),
-            source,
-        })?;
+    check_kernel(&config.kernel)?;
     let scratch = scratch(config)?;
-    let initrd = scratch.path().join("initrd");
-    config
-        .base
-        .write_file(&config.request, &initrd)
-        .map_err(|source| MachineError::File {
-            what: "writing the initramfs",
-            path: initrd.clone(),
-            source,
-        })?;
     let disks = disks(config, scratch.path())?;
     let runtime_dir = RuntimeDir::new().map_err(|source| MachineError::File {
         what: "making a folder for sockets",
         path: "/tmp".into(),
         source,
     })?;
-    let channels = Channels::listen(&runtime_dir)?;
-    let mut args = qemu::argv(&qemu::Machine {
-        accel: config.accel,
-        cpus: config.cpus,
-        memory_mib: config.memory_mib,
-        kernel: &config.kernel,
-        initrd: &initrd,
-        command_line: &line,
-        disks: &disks,
-        console: channels.console(),
-        frames: channels.frames(),
-        qmp: channels.qmp(),
-    });
-    if config.freeze_on_finding {
-        // Takes the guest's note of where its things are into the dump, for those that read it.
-        args.extend(["-device", "vmcoreinfo"].map(Into::into));
-    }
+    let mut channels = Channels::listen(&runtime_dir)?;
+    let (cmd, caller) = match &config.backend {
+        Backend::Qemu => (plain(config, &line, &disks, scratch.path(), &channels)?, None),
+        Backend::Virtme(virtme) => {
+            let ready = virtme::prepare(virtme, config, &disks, scratch.path(), &runtime_dir, &channels)?;
+            let log = config.evidence.join("agent.log");
+            let visit = visit.unwrap_or_else(|| visit::suite(virtme.agent, &config.request, log));
+            // A visit may last, each of its steps may not.
+            let fair = Deadlines::on(config.accel).of(&config.backend);
+            let caller = channels.take_ssh().map(|listener| Caller {
+                listener,
+                keys: ready.keys,
+                patience: Patience {
+                    first_byte: config.deadlines.first_frame.min(fair.first_frame),
+                    step: config.deadlines.silence.min(fair.silence),
+                },
+                visit,
+            });
+            (ready.cmd, caller)
+        }
+    };
     let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, is_gone) = watch::channel(false);
     let (orders, given) = mpsc::unbounded_channel();
     channels.read(files, &report, &is_gone, given)?;
-    let job = start_job(Cmd::new(&config.qemu).args(args)).await?;
+    let job = start_job(cmd).await?;
     let killer = KillOnDrop(job.killer());
+    if let Some(caller) = caller {
+        tokio::spawn(caller.run(report, is_gone));
+    }
     let exit = tokio::task::spawn_blocking(move || job.wait());
     Ok(Running {
         exit,
@@ -133,6 +142,55 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
         gone,
         orders,
         dirs: (runtime_dir, scratch),
+    })
+}
+
+/// Plain QEMU, over an initramfs with the agent and its request.
+fn plain(
+    config: &MachineConfig,
+    line: &str,
+    disks: &[(String, PathBuf)],
+    scratch: &Path,
+    channels: &Channels,
+) -> Result<Cmd, MachineError> {
+    let initrd = scratch.join("initrd");
+    config
+        .base
+        .write_file(&config.request, &initrd)
+        .map_err(|source| MachineError::File {
+            what: "writing the initramfs",
+            path: initrd.clone(),
+            source,
+        })?;
+    let mut args = qemu::argv(&qemu::Machine {
+        accel: config.accel,
+        cpus: config.cpus,
+        memory_mib: config.memory_mib,
+        kernel: &config.kernel,
+        initrd: &initrd,
+        command_line: line,
+        disks,
+        console: channels.console(),
+        frames: channels.frames(),
+        qmp: channels.qmp(),
+    });
+    if config.freeze_on_finding {
+        args.extend(qemu::VMCOREINFO.map(Into::into));
+    }
+    Ok(Cmd::new(&config.qemu).args(args))
+}
+
+fn check_kernel(path: &Path) -> Result<(), MachineError> {
+    let readable = File::open(path).and_then(|f| f.metadata()).and_then(|m| {
+        if m.is_file() {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::IsADirectory.into())
+        }
+    });
+    readable.map_err(|source| MachineError::Kernel {
+        path: path.to_owned(),
+        source,
     })
 }
 
@@ -376,12 +434,25 @@ impl Record {
                 }
             }
             Report::Qmp(event) => return self.take_event(event),
+            Report::Visited(made) => return self.visited(made),
             Report::Failed(e) => {
                 self.causes.note(MachineEnd::HostFailed(e));
                 return Step::Kill;
             }
         }
         Step::Go
+    }
+
+    /// Only a way in that is barred is a cause, and only while the guest has said nothing: once frames
+    /// flow, they tell how it goes on; a session that is lost tells nothing.
+    fn visited(&mut self, made: Result<(), SshError>) -> Step {
+        match made {
+            Err(e) if !e.is_lost() && self.frames.total == 0 => {
+                self.causes.note(MachineEnd::HostFailed(MachineError::Ssh(e)));
+                Step::Kill
+            }
+            Ok(()) | Err(_) => Step::Go,
+        }
     }
 
     fn take_event(&mut self, event: Event) -> Step {

@@ -112,6 +112,14 @@ pub fn command_line(more: &[String]) -> Result<String, (String, BootArgError)> {
     Ok(line)
 }
 
+/// The arguments one by one: what every guest gets, then what is added (unchecked).
+pub fn words(more: &[String]) -> impl Iterator<Item = String> + '_ {
+    ALWAYS
+        .iter()
+        .map(|&arg| arg.to_owned())
+        .chain(more.iter().cloned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use super::end::MachineError;
 use super::frames::{Decoder, StreamEnd};
 use super::qmp::{self, Order};
 use super::runtime_dir::RuntimeDir;
+use super::ssh::SshError;
 use guest_tests::protocol::Frame;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,15 +34,18 @@ pub(super) enum Report {
     ConsoleEnd(Kept),
     /// The frames ended.
     FramesEnd(StreamEnd),
+    /// The visit over SSH has ended.
+    Visited(Result<(), SshError>),
     /// Something of ours failed.
     Failed(MachineError),
 }
 
-/// The three sockets, before QEMU is there.
+/// The sockets, before QEMU is there.
 pub(super) struct Channels {
     console: (PathBuf, UnixListener),
     frames: (PathBuf, UnixListener),
     qmp: (PathBuf, UnixListener),
+    ssh: (PathBuf, Option<UnixListener>),
 }
 
 /// Where the streams are kept.
@@ -61,9 +65,11 @@ impl Channels {
             };
             let path = dir.socket(name).map_err(failed)?;
             let listener = UnixListener::bind(&path).map_err(failed)?;
-            Ok((path, listener))
+            Ok::<_, MachineError>((path, listener))
         };
+        let (ssh, door) = listen("ssh")?;
         Ok(Self {
+            ssh: (ssh, Some(door)),
             console: listen("console")?,
             frames: listen("frames")?,
             qmp: listen("qmp")?,
@@ -82,6 +88,15 @@ impl Channels {
         &self.qmp.0
     }
 
+    pub(super) fn ssh(&self) -> &Path {
+        &self.ssh.0
+    }
+
+    /// The way in over SSH, once: it is not read here.
+    pub(super) fn take_ssh(&mut self) -> Option<UnixListener> {
+        self.ssh.1.take()
+    }
+
     /// Starts the tasks that read. `gone` turns true when QEMU has ended; each task then takes what
     /// is left and ends. What comes through `orders` is told to QEMU.
     pub(super) fn read(
@@ -98,7 +113,7 @@ impl Channels {
                 source,
             };
             let file = BoundedFile::create(path).map_err(failed)?;
-            Ok(Pump {
+            Ok::<_, MachineError>(Pump {
                 path: path.to_owned(),
                 file,
                 listener,
@@ -187,7 +202,7 @@ impl Meaning {
 }
 
 /// Waits for QEMU to connect; `None` when it ended without.
-async fn accept(listener: UnixListener, gone: &mut watch::Receiver<bool>) -> Option<UnixStream> {
+pub(super) async fn accept(listener: UnixListener, gone: &mut watch::Receiver<bool>) -> Option<UnixStream> {
     let connected = tokio::select! {
         biased;
         connected = listener.accept() => Some(connected),

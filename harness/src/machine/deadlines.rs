@@ -4,12 +4,19 @@
 //! lockups 20 s) speak before `silence` runs out, so that a hang has a name before it is ended.
 
 use super::accel::Accel;
+use super::backend::Backend;
 use guest_tests::protocol::{Body, CaseRequest, Frame};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// How much longer everything may take under software emulation. Nothing else scales a deadline.
 const EMULATION_FACTOR: u32 = 2;
+
+/// How much longer the way to the agent may take over a distribution's user land.
+const USERLAND_FACTOR: u32 = 3;
+
+/// How long a visit may last at most: longer than anybody stays.
+const VISIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long a machine may take, each part by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +47,31 @@ impl Deadlines {
         match accel {
             Accel::Kvm => base,
             Accel::Tcg => base.times(EMULATION_FACTOR),
+        }
+    }
+
+    /// What is fair on a backend: one boots a user land of a whole distribution before the agent starts.
+    #[must_use]
+    pub fn of(self, backend: &Backend) -> Self {
+        match backend {
+            Backend::Qemu => self,
+            Backend::Virtme(_) => Self {
+                first_frame: self.first_frame * USERLAND_FACTOR,
+                ..self
+            },
+        }
+    }
+
+    /// What is fair where somebody logs in by hand: nothing is waited for, not even the boot, which the
+    /// visitor's own patience ends.
+    #[must_use]
+    pub fn for_a_visit(self) -> Self {
+        Self {
+            silence: VISIT_MAX,
+            case_end: VISIT_MAX,
+            // The suite, which sends the first frame, is not started.
+            first_frame: VISIT_MAX,
+            ..self
         }
     }
 

@@ -1,18 +1,21 @@
-//! Machines: boots a kernel in QEMU with the guest agent as its /init, and tells how that went.
+//! Machines: boots a kernel in QEMU, starts the guest agent there, and tells how that went.
 //!
 //! One call, [`boot`], is one machine from its start to its end: it prepares what the guest needs,
 //! keeps console and frames, watches the deadlines, and says how the machine ended ([`MachineEnd`])
 //! by QEMU's own word. Every way a machine can end is a value, never an `Err` and never a panic.
-//! [`accel`] decides what a machine runs on.
+//! [`accel`] decides what a machine runs on, [`backend`] what boots it.
 //!
 //! Not here: what a frame or a console line means (`verdict`, `console`), which machines run when (`run`).
 
 pub mod accel;
 pub mod agent;
+pub mod backend;
 pub mod boot_args;
 pub mod bounded;
 pub mod frames;
 pub mod initramfs;
+pub mod ssh;
+pub mod virtme;
 
 mod boot;
 mod channels;
@@ -22,13 +25,16 @@ mod qemu;
 mod qmp;
 mod runtime_dir;
 mod usage;
+mod visit;
 
 pub use accel::{Accel, AccelChoice, AccelPref};
-pub use boot::boot;
+pub use backend::{Backend, BackendChoice, BackendPref};
+pub use boot::{boot, boot_and_visit};
 pub use deadlines::{Awaited, Deadlines};
 pub use end::{MachineEnd, MachineError};
 pub use frames::{FrameLog, StreamEnd};
 pub use usage::Usage;
+pub use visit::Visit;
 
 use bounded::Kept;
 use guest_tests::protocol::{Frame, Request};
@@ -44,11 +50,13 @@ pub const QEMU: &str = "qemu-system-x86_64";
 pub struct MachineConfig {
     /// QEMU's executable: a path, or a name to look up in PATH ([`QEMU`]).
     pub qemu: PathBuf,
+    /// What boots it; [`backend::choose`] finds out.
+    pub backend: Backend,
     /// What it runs on; [`accel::choose`] finds out.
     pub accel: Accel,
     /// The kernel image (bzImage).
     pub kernel: PathBuf,
-    /// The guest's root without the request; made once of [`agent::BYTES`], shared by all cells.
+    /// The guest's root under plain QEMU, without the request; made once of [`agent::BYTES`], shared by all cells.
     pub base: Arc<initramfs::Base>,
     /// What the guest is asked to do.
     pub request: Request,

@@ -102,9 +102,10 @@ impl Mover<'_> {
         start..end_of_side.min(start + 1 + self.below(max))
     }
 
-    /// Places that something is in.
+    /// Places that surely hold a page that needs a swap slot to leave: zeros, poison and what the kernel
+    /// may have taken need none, and too few others would leave slots free.
     fn populated(&self) -> usize {
-        let is = |s: &&PageState| s.content != Content::Is(Holds::Hole);
+        let is = |s: &&PageState| matches!(s.content, Content::Is(Holds::Stamp(_)));
         self.states.iter().filter(is).count()
     }
 
