@@ -93,6 +93,8 @@ pub(crate) fn events_of(cell: &CellRecord, samples: u64) -> Vec<Event> {
         Event::CellBooted {
             cell: id(),
             boot_s: 2.0,
+            backend: "qemu".to_owned(),
+            backend_why: "asked for".to_owned(),
             accel: "tcg".to_owned(),
             accel_why: "asked for".to_owned(),
         },
