@@ -29,7 +29,7 @@ pub enum Part {
     Bisect,
 }
 
-const ALL: [Part; 6] = [
+const ALL: [Part; 7] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
