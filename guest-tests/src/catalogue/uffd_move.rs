@@ -30,7 +30,7 @@ params! {
         forks: count = 1, 0, 1000, &[], "weight of a fork: the child keeps what it shares for a few operations";
         meddle: bool = true, 0, 0, &[], "an antagonist: between duels each meddler reads and pages out its mover's pages";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim, so that pages leave the swap cache; it takes much of a CPU where little can be reclaimed (duels ask for what they need themselves)";
-        compaction: bool = false, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
+        compaction: bool = true, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
     }
 }
 
