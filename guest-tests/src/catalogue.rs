@@ -9,7 +9,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod antagonists;
+mod canary;
+mod khugepaged_collapse;
+mod uffd_move;
+mod zram_writeback;
 mod zswap_pressure;
+pub use canary::Canary;
+pub use khugepaged_collapse::KhugepagedCollapse;
+pub use uffd_move::UffdMove;
+pub use zram_writeback::ZramWriteback;
 pub use zswap_pressure::ZswapPressure;
 
 /// What a parameter's value is; decides how YAML spells it.
@@ -23,6 +32,8 @@ pub enum Kind {
     Bool,
     /// One of a list of words.
     Word(&'static [&'static str]),
+    /// Some of a list of words, joined by `+`; or `none`, `all`, or `drawn` (by the seed, anew each round).
+    Set(&'static [&'static str]),
 }
 
 /// A parameter's value, before it is put into its struct.
@@ -34,7 +45,7 @@ pub enum Value {
     Count(u64),
     /// Of a [`Kind::Bool`].
     Bool(bool),
-    /// Of a [`Kind::Word`].
+    /// Of a [`Kind::Word`] or a [`Kind::Set`].
     Word(String),
 }
 
@@ -94,7 +105,14 @@ impl ParamInfo {
             (Kind::Word(words), Value::Word(w)) => {
                 Err(format!("must be one of {}, not {w}", words.join(", ")))
             }
-            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_), _) => {
+            (Kind::Set(words), Value::Word(w)) => match antagonists::unknown(w, words) {
+                None => Ok(()),
+                Some(wrong) => Err(format!(
+                    "must be none, drawn, all, or some of {} joined by +, not {wrong}",
+                    words.join(", ")
+                )),
+            },
+            (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_) | Kind::Set(_), _) => {
                 Err(format!("must be {}, not {value}", self.kind))
             }
         }
@@ -108,6 +126,7 @@ impl fmt::Display for Kind {
             Self::Count => write!(f, "a whole number"),
             Self::Bool => write!(f, "true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Set(words) => write!(f, "none, drawn, all, or some of {} joined by +", words.join(", ")),
         }
     }
 }
@@ -131,8 +150,53 @@ pub enum Counter {
     ZswapStore,
     /// `zswpin` of /proc/vmstat.
     ZswapLoad,
+    /// Steps of the engine.
+    EngineSteps,
+    /// Pages that the engine compared with the model.
+    EnginePagesVerified,
+    /// Of those, pages that were swapped out before.
+    EngineRoundTrips,
+    /// Different compositions of a page's state, an operation and a pressure that the engine met.
+    TriplesCovered,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
+    /// Write requests of the zram devices.
+    ZramStore,
+    /// Read requests of the zram devices.
+    ZramLoad,
+    /// `bd_writes` of bd_stat: pages written to zram's backing device.
+    ZramWriteback,
+    /// `bd_reads` of bd_stat: pages read from it.
+    ZramBackingLoad,
+    /// Slots seen recompressed, in samples of block_state.
+    ZramRecompress,
+    /// `writestall` of debug_stat: writes for which zram had to allocate memory with the compressor put away.
+    ZramStall,
+    /// Blocks of a raw device compared with the model, in full.
+    BlocksVerified,
+    /// Blocks of a raw device written or discarded.
+    BlocksWritten,
+    /// `pgmigrate_success` of /proc/vmstat.
+    PagesMigrated,
+    /// `thp_collapse_alloc` of /proc/vmstat: huge pages that small ones were to be collapsed into.
+    Collapses,
+    /// Page tables that a collapse took away: successes of `MADV_COLLAPSE` on a range that had just been
+    /// mapped page by page.
+    Retractions,
+    /// Pages zapped by an antagonist.
+    Zaps,
+    /// `thp_split_page` of /proc/vmstat.
+    HugeSplits,
+    /// Pages that UFFDIO_MOVE moved.
+    Moves,
+    /// Of those, pages that were swapped out when the call was made.
+    MovesSwapped,
+    /// Of those, pages that were in the swap cache as well.
+    MovesCached,
+    /// Replies of UFFDIO_MOVE that say that somebody else was in the way (EAGAIN, EBUSY).
+    MovesContended,
+    /// Pages moved while another thread meddled with them, each checked against every legal order.
+    Duels,
 }
 
 impl Counter {
@@ -143,11 +207,33 @@ impl Counter {
             Self::PagesVerified => "pages verified",
             Self::RoundTrips => "round trips",
             Self::PagesWritten => "pages written",
+            Self::EngineSteps => "engine steps",
+            Self::EnginePagesVerified => "pages verified by the engine",
+            Self::EngineRoundTrips => "round trips of the engine",
+            Self::TriplesCovered => "triples covered",
             Self::SwapOut => "pages swapped out",
             Self::SwapIn => "pages swapped in",
             Self::ZswapStore => "zswap stores",
             Self::ZswapLoad => "zswap loads",
             Self::ZswapWriteback => "zswap write-backs",
+            Self::ZramStore => "zram writes",
+            Self::ZramLoad => "zram reads",
+            Self::ZramWriteback => "zram write-backs",
+            Self::ZramBackingLoad => "reads of zram's backing device",
+            Self::ZramRecompress => "slots seen recompressed",
+            Self::ZramStall => "zram write stalls",
+            Self::BlocksVerified => "blocks verified",
+            Self::BlocksWritten => "blocks written",
+            Self::PagesMigrated => "pages migrated",
+            Self::Collapses => "huge pages to collapse into",
+            Self::Retractions => "page tables retracted",
+            Self::Zaps => "pages zapped",
+            Self::HugeSplits => "huge pages split",
+            Self::Moves => "pages moved",
+            Self::MovesSwapped => "swapped pages moved",
+            Self::MovesCached => "pages in the swap cache moved",
+            Self::MovesContended => "contended moves",
+            Self::Duels => "duels",
         }
     }
 }
@@ -161,12 +247,71 @@ pub struct Floor {
     pub per_s: u64,
 }
 
-/// A workload with its parameters: what a case runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "workload", content = "params", rename_all = "snake_case")]
-pub enum Workload {
+/// Defines [`Workload`]: a line here is all that a new workload needs in this file, beside its module.
+macro_rules! workloads {
+    ($( $(#[$meta:meta])* $name:ident, )*) => {
+        /// A workload with its parameters: what a case runs.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "workload", content = "params", rename_all = "snake_case")]
+        pub enum Workload {
+            $( $(#[$meta])* $name($name), )*
+        }
+
+        impl Workload {
+            /// Every workload of the suite.
+            #[must_use]
+            pub fn all() -> Vec<Info> {
+                vec![$( $name::info() ),*]
+            }
+
+            /// Takes parameters that were checked against the table, and defaults for the others.
+            fn from_values(name: &str, given: &BTreeMap<String, Value>) -> Option<Self> {
+                match name {
+                    $( $name::NAME => Some(Self::$name($name::from_values(given))), )*
+                    _ => None,
+                }
+            }
+
+            /// Name, as in YAML.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$name(_) => $name::NAME, )*
+                }
+            }
+
+            /// Checks what no single parameter's limits can.
+            ///
+            /// # Errors
+            /// What is impossible together, for people.
+            pub fn consistent(&self) -> Result<(), &'static str> {
+                match self {
+                    $( Self::$name(params) => params.consistent(), )*
+                }
+            }
+
+            /// Least rates under software emulation; the least that a machine must reach everywhere.
+            #[must_use]
+            pub fn floors(&self) -> Vec<Floor> {
+                match self {
+                    $( Self::$name(params) => params.floors(), )*
+                }
+            }
+        }
+    };
+}
+
+workloads! {
     /// zswap stores, loads and write-backs with recycled swap slots.
-    ZswapPressure(ZswapPressure),
+    ZswapPressure,
+    /// Huge pages collapsed, retracted and split.
+    KhugepagedCollapse,
+    /// Pages moved by userfaultfd while they are swapped, cached, read back, shared and protected.
+    UffdMove,
+    /// zram as swap and as a block device, with a backing device.
+    ZramWriteback,
+    /// A fault on purpose, to show that it would be noticed.
+    Canary,
 }
 
 /// What the catalogue says of one workload.
@@ -185,12 +330,6 @@ pub struct Info {
 }
 
 impl Workload {
-    /// Every workload of the suite.
-    #[must_use]
-    pub fn all() -> Vec<Info> {
-        vec![ZswapPressure::info()]
-    }
-
     /// Makes a workload of a name and the parameters that were given; the others take defaults.
     ///
     /// # Errors
@@ -219,32 +358,10 @@ impl Workload {
         if !wrong.is_empty() {
             return Err(BuildError::Params(wrong));
         }
-        match name {
-            ZswapPressure::NAME => {
-                let params = ZswapPressure::from_values(given);
-                params
-                    .consistent()
-                    .map_err(|why| BuildError::Together(why.to_owned()))?;
-                Ok(Self::ZswapPressure(params))
-            }
-            _ => Err(BuildError::Unknown),
-        }
-    }
-
-    /// Name, as in YAML.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZswapPressure(_) => ZswapPressure::NAME,
-        }
-    }
-
-    /// Least rates under software emulation; the least that a machine must reach everywhere.
-    #[must_use]
-    pub fn floors(&self) -> Vec<Floor> {
-        match self {
-            Self::ZswapPressure(p) => p.floors(),
-        }
+        let made = Self::from_values(name, given).ok_or(BuildError::Unknown)?;
+        made.consistent()
+            .map_err(|why| BuildError::Together(why.to_owned()))?;
+        Ok(made)
     }
 }
 
@@ -274,19 +391,24 @@ macro_rules! params {
     (@ty count) => { u64 };
     (@ty bool) => { bool };
     (@ty word) => { String };
+    (@ty set) => { String };
     (@kind bytes $words:expr) => { $crate::catalogue::Kind::Bytes };
     (@kind count $words:expr) => { $crate::catalogue::Kind::Count };
     (@kind bool $words:expr) => { $crate::catalogue::Kind::Bool };
     (@kind word $words:expr) => { $crate::catalogue::Kind::Word($words) };
+    (@kind set $words:expr) => { $crate::catalogue::Kind::Set($words) };
     (@default word $v:expr) => { $v.to_owned() };
+    (@default set $v:expr) => { $v.to_owned() };
     (@default $kind:ident $v:expr) => { $v };
     (@value bytes $v:expr) => { $crate::catalogue::Value::Bytes($v) };
     (@value count $v:expr) => { $crate::catalogue::Value::Count($v) };
     (@value bool $v:expr) => { $crate::catalogue::Value::Bool($v) };
     (@value word $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
+    (@value set $v:expr) => { $crate::catalogue::Value::Word($v.to_owned()) };
     (@take bytes $v:expr) => { match $v { $crate::catalogue::Value::Bytes(n) => Some(*n), _ => None } };
     (@take count $v:expr) => { match $v { $crate::catalogue::Value::Count(n) => Some(*n), _ => None } };
     (@take bool $v:expr) => { match $v { $crate::catalogue::Value::Bool(b) => Some(*b), _ => None } };
+    (@take set $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     (@take word $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     ($(#[$meta:meta])* $name:ident {
         $( $field:ident: $kind:ident = $default:expr, $min:expr, $max:expr, $words:expr, $doc:literal; )*

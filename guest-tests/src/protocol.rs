@@ -57,6 +57,10 @@ pub struct CaseRequest {
     pub racepoints: Vec<Arm>,
 }
 
+/// The name of an [`Arm`] that means one to three racepoints, drawn by the seed, others every few
+/// seconds, each with delays drawn from those given. No racepoint has this name.
+pub const RANDOM: &str = "random";
+
 /// One armed racepoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +71,15 @@ pub struct Arm {
     pub delay_us_min: u32,
     /// Longest delay, in microseconds.
     pub delay_us_max: u32,
+    /// Longest hold, in microseconds: the workload's script holds threads there, and there is no delay.
+    /// 0 for a racepoint that delays.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold_us_max: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// One numbered message of the guest.
@@ -92,6 +105,8 @@ pub enum Body {
     Progress(Progress),
     /// The kernel broke a promise.
     Finding(Finding),
+    /// What a case covered.
+    Coverage(Coverage),
     /// A case has ended.
     End(End),
     /// Last frame: every case has ended and the guest powers off.
@@ -133,6 +148,15 @@ pub struct Progress {
     pub counters: BTreeMap<Counter, u64>,
     /// CPU time that the hypervisor took away from the guest since the case started, in milliseconds (all CPUs).
     pub steal_ms: u64,
+}
+
+/// What a case covered: how often each of the things that it composes on purpose was met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The cell's id.
+    pub case: String,
+    /// By its words; what was not met is there with 0.
+    pub met: BTreeMap<String, u64>,
 }
 
 /// The kernel broke a promise.
@@ -177,6 +201,11 @@ pub enum Seen {
         one: u64,
         /// The other one's value.
         other: u64,
+    },
+    /// The machine ran out of memory outside of every limit that the workload had set.
+    OutOfMemory {
+        /// Processes that the kernel ended for it.
+        kills: u64,
     },
     /// The kernel's taint mask grew while the case ran.
     Taint {

@@ -2,8 +2,10 @@
 //! speaks QMP, and plays a guest. What it plays is the word in the file given as `-kernel`.
 
 use guest_tests::catalogue::Workload;
-use guest_tests::protocol::{Body, Done, End, Frame, Hello, Outcome, Progress, Start, encode, kmsg_line};
-use std::io::{BufRead, BufReader, Write};
+use guest_tests::protocol::{
+    Body, Done, End, Finding, Frame, Hello, Outcome, Progress, Seen, Start, encode, kmsg_line,
+};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -21,6 +23,12 @@ fn main() -> ExitCode {
     }
     if script == "crashes" {
         std::process::abort();
+    }
+    if script == "does not come up" {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        loop {
+            std::thread::park();
+        }
     }
     let mut guest = Fake::connect(&args);
     if script == "does not greet" {
@@ -67,6 +75,18 @@ const OOPS: &[&str] = &[
     "---[ end trace 0000000000000000 ]---",
 ];
 
+/// What a kernel of today says to an NMI with `unknown_nmi_panic`.
+const ANSWER: &[&str] = &[
+    "Uhhuh. NMI received for unknown reason 30 on CPU 0.",
+    "Kernel panic - not syncing: NMI: Not continuing",
+    "CPU: 0 UID: 0 PID: 77 Comm: worker Not tainted 6.12.0 #1",
+    "Call Trace:",
+    " <NMI>",
+    " </NMI>",
+    " zs_free+0x51/0x1a0",
+    "---[ end Kernel panic - not syncing: NMI: Not continuing ]---",
+];
+
 /// Reads the first case's id out of the request, which lies uncompressed in the initramfs.
 fn asked(initrd: &str) -> String {
     let bytes = std::fs::read(initrd).unwrap_or_default();
@@ -107,15 +127,20 @@ impl Fake {
 
     /// Answers orders up to the one named; false when nobody gives any more.
     fn wait_for(&mut self, order: &str) -> bool {
+        self.order(order).is_some()
+    }
+
+    /// The same; returns the order as it came.
+    fn order(&mut self, order: &str) -> Option<String> {
         let mut line = String::new();
         while self.orders.read_line(&mut line).is_ok_and(|n| n > 0) {
             self.qmp_line(r#"{"return": {}}"#);
             if line.contains(&format!(r#""{order}""#)) {
-                return true;
+                return Some(line);
             }
             line.clear();
         }
-        false
+        None
     }
 
     fn play(&mut self, script: &str) -> ExitCode {
@@ -152,6 +177,30 @@ impl Fake {
             "falls silent" => {
                 self.hello();
                 self.hang()
+            }
+            "falls silent until it is asked" => {
+                self.hello();
+                assert!(self.wait_for("inject-nmi"), "asked what it does");
+                for line in ANSWER {
+                    self.console(format!("[   60.000000] {line}\n").as_bytes());
+                }
+                self.event("GUEST_PANICKED", r#"{"action": "run"}"#);
+                self.stop("guest-reset")
+            }
+            "finds something and goes on" => {
+                self.hello();
+                let start = self.start();
+                self.frame(start);
+                self.finding(Seen::OutOfMemory { kills: 1 });
+                self.be_frozen();
+                self.hang()
+            }
+            "runs out of memory" => {
+                self.hello();
+                let start = self.start();
+                self.frame(start);
+                self.finding(Seen::OutOfMemory { kills: 1 });
+                self.stop("guest-shutdown")
             }
             "never ends its case" => {
                 self.hello();
@@ -252,6 +301,29 @@ impl Fake {
         self.mark();
         self.done();
         self.mark();
+    }
+
+    fn finding(&mut self, what: Seen) {
+        self.frame(Body::Finding(Finding {
+            case: self.asked.clone(),
+            what,
+            title: "something was found".into(),
+            context: Default::default(),
+        }));
+    }
+
+    /// Is stopped, opens a stub, and writes what it is told to, as QEMU does with its guest's memory.
+    fn be_frozen(&mut self) {
+        assert!(self.wait_for("stop"), "told to stop");
+        let stub = self.order("human-monitor-command").expect("told to open a stub");
+        assert!(stub.contains("gdbserver unix:"), "{stub}");
+        let dump = self.order("dump-guest-memory").expect("told to write its memory");
+        let path = dump
+            .split_once("file:")
+            .and_then(|(_, rest)| rest.split('"').next())
+            .expect("a file");
+        std::fs::write(path, "memory").expect("the file can be written");
+        self.event("DUMP_COMPLETED", r#"{"result": {"status": "completed"}}"#);
     }
 
     fn start(&self) -> Body {

@@ -72,6 +72,7 @@ async fn whoever_watches_hears_frames_console_and_end() {
             MachineEvent::ConsoleBytes(n) => bytes += n,
             MachineEvent::Panicked => panicked = true,
             MachineEvent::Exited => exited = true,
+            MachineEvent::Frozen(frozen) => panic!("nobody asked for it: {frozen:?}"),
         }
     }
     let console = fs::metadata(dir.path().join("evidence/console.log"))
@@ -118,6 +119,64 @@ async fn each_deadline_names_what_did_not_come() {
     assert_eq!(deadline(run), Awaited::CaseEnd);
     let run = play_until("never powers off", |d| d.power_off = SHORT).await;
     assert_eq!(deadline(run), Awaited::PowerOff);
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_is_asked_what_it_does_before_it_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir, "falls silent until it is asked");
+    config.deadlines.silence = SHORT;
+    config.deadlines.last_words = fakes::LONG;
+    let run = run(&config).await;
+    // The panic is our doing: the cause stays what it was.
+    let MachineEnd::Deadline { awaited } = run.end else {
+        panic!("{:?}", run.end)
+    };
+    assert_eq!((awaited, run.asked), (Awaited::NextFrame, true));
+    let console = fs::read_to_string(&run.console).unwrap();
+    assert!(
+        console.contains("zs_free+0x51/0x1a0"),
+        "its answer is kept: {console}"
+    );
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_answer_is_ended_all_the_same() {
+    let run = play_until("falls silent", |d| d.silence = SHORT).await;
+    assert!(
+        run.asked && matches!(run.end, MachineEnd::Deadline { .. }),
+        "{run:?}"
+    );
+    let never_up = play_until("does not come up", |d| d.first_frame = SHORT).await;
+    assert!(!never_up.asked, "there is nobody to ask: {never_up:?}");
+}
+
+#[tokio::test]
+async fn a_finding_freezes_the_guest_until_the_caller_has_seen_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let (events, mut heard) = mpsc::channel(64);
+    let (cancel, cancelled) = watch::channel(false);
+    let mut config = config(&dir, "finds something and goes on");
+    config.freeze_on_finding = true;
+    // Whoever looks at a frozen guest takes the time that it takes.
+    config.deadlines.silence = SHORT;
+    let look = async {
+        let frozen = loop {
+            match heard.recv().await.expect("the machine runs") {
+                MachineEvent::Frozen(frozen) => break frozen,
+                MachineEvent::Frame(..) | MachineEvent::ConsoleBytes(_) => {}
+                other @ (MachineEvent::Panicked | MachineEvent::Exited) => panic!("{other:?}"),
+            }
+        };
+        let dump = frozen.dump.expect("its memory was written");
+        assert_eq!(fs::read(&dump).unwrap(), b"memory");
+        assert!(dump.starts_with(&config.evidence), "{}", dump.display());
+        assert!(frozen.gdb.is_absolute());
+        cancel.send_replace(true);
+    };
+    let (run, ()) = tokio::join!(boot(&config, events, cancelled), look);
+    assert!(matches!(run.end, MachineEnd::Cancelled), "{:?}", run.end);
+    assert_eq!(seqs(&run.frames), [0, 1, 2]);
 }
 
 #[tokio::test]

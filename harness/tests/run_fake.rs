@@ -63,6 +63,101 @@ fn an_emulator_that_dies_is_no_verdict_on_the_kernel() {
 }
 
 #[test]
+fn a_guest_that_ran_out_of_memory_by_itself_is_red() {
+    check("runs out of memory", "fail", Some("oom"), 1);
+}
+
+#[test]
+fn what_the_host_or_the_stream_did_is_told_in_words() {
+    for (script, words) in [
+        ("finds the disk full", "the host failed to serve the guest's disk"),
+        ("is told to end", "told by a signal to quit"),
+        ("lies about a length", "a frame claims 4294967295 bytes"),
+        ("skips a number", "number 1 had to come, 3 came"),
+        ("refuses", "QEMU gave up with status 3"),
+        ("dies in the middle", "QEMU was killed by signal 6"),
+    ] {
+        let cell = check(script, "infra", None, 3);
+        let reason = cell["reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{script}: {reason}");
+    }
+}
+
+#[test]
+fn a_broken_harness_is_expected_by_its_own_word_and_reason_only() {
+    let bench = Bench::new();
+    let matrix = bench.matrix("skips a number");
+    let text = std::fs::read_to_string(&matrix).unwrap();
+    for (expect, exit) in [
+        ("{ verdict: infra, reason: number 1 had to come }", 4),
+        ("{ verdict: infra, reason: something else }", 3),
+        ("{ verdict: any }", 3),
+        ("{ verdict: fail }", 3),
+    ] {
+        let matrix = bench.write("expect.yaml", &format!("{text}expect: [{expect}]\n"));
+        let run = bench.patchproof(&["run", &matrix, "--json"], &[]);
+        // 4: as expected, and nothing is proved by it.
+        assert_eq!(run.exit, exit, "{expect}: {run:?}");
+    }
+}
+
+#[test]
+fn a_frozen_guest_waits_for_whoever_looks_and_stays_a_finding() {
+    let bench = Bench::new();
+    let matrix = bench.matrix("finds something and goes on");
+    let started = tool::start(
+        &["run", &matrix, "--json", "--freeze-on-finding"],
+        &bench.env(&[]),
+    );
+    let frozen = started.wait_for("cell_frozen");
+    assert!(frozen["how"][0].as_str().unwrap().starts_with("gdb "), "{frozen}");
+    assert!(std::path::Path::new(frozen["dump"].as_str().unwrap()).is_file());
+    started.signal(nix::sys::signal::Signal::SIGINT);
+    let ran = started.finish();
+    assert_eq!(ran.exit, 1, "{ran:?}");
+    assert_eq!(cell(&ran.summary(), 0)["findings"][0]["class"], "oom");
+}
+
+/// The cells of which an event told.
+fn cells_of(ran: &tool::Ran, event: &str, key: &str) -> Vec<String> {
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|object| object["event"] == event)
+        .map(|object| object[key].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_stopped_run_is_finished_without_running_again_what_was_done() {
+    let bench = Bench::new();
+    let plain = std::fs::read_to_string(bench.matrix("keeps its promises")).unwrap();
+    let many = plain.replace("case: [c] }", "case: [c], repeat: 30 }");
+    let matrix = bench.write("many.yaml", &many);
+    let started = tool::start(&["run", &matrix, "--json"], &bench.env(&[]));
+    started.wait_for("cell_done");
+    started.signal(nix::sys::signal::Signal::SIGINT);
+    let stopped = started.finish();
+    assert_eq!(stopped.exit, 3, "{stopped:?}");
+    let done = cells_of(&stopped, "cell_done", "id");
+    let left = stopped.summary()["not_run"].as_array().unwrap().len();
+    assert_eq!(done.len() + left, 30);
+
+    let again = bench.patchproof(&["run", "--resume", "last", "--json"], &[]);
+    assert_eq!(again.exit, 0, "{again:?}");
+    assert_eq!(again.run_dir(), stopped.run_dir(), "it is the same run");
+    let started = cells_of(&again, "cell_started", "cell");
+    assert_eq!(started.len(), left, "{started:?}");
+    assert!(
+        started.iter().all(|id| !done.contains(id)),
+        "{started:?} {done:?}"
+    );
+    let summary = again.summary();
+    assert_eq!(summary["cells"].as_array().unwrap().len(), 30);
+    assert_eq!(summary["not_run"], Value::Array(Vec::new()));
+}
+
+#[test]
 fn without_qemu_the_error_says_what_to_install() {
     let bench = Bench::new();
     let run = bench.run_script("keeps its promises", &[("PATCHPROOF_QEMU", "/nonexistent/qemu")]);

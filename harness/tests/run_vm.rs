@@ -8,11 +8,13 @@ mod tool;
 
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
-use tool::{Bench, PATCHPROOF, Ran, project, run};
+use tool::{Bench, PATCHPROOF, Ran, descendants, project, run};
 
 /// Guests that starve each other prove nothing: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -117,6 +119,89 @@ fn a_kernel_that_lacks_what_a_cell_asks_for_skips_and_proves_nothing() {
     assert_eq!(ran.exit, 4, "{summary:#}");
 }
 
+/// Runs canaries of the shipped workflow.
+fn canaries(bench: &Bench, acts: &[&str]) -> Ran {
+    let matrix = project().join("workflows/canaries.yaml");
+    let filters: Vec<String> = acts.iter().map(|act| format!("*@qemu.{act}.off")).collect();
+    let mut args = vec!["run", matrix.to_str().expect("a plain path")];
+    args.extend(filters.iter().flat_map(|filter| ["--filter", filter.as_str()]));
+    on_shared_cache(bench, &args)
+}
+
+#[test]
+fn a_canary_is_reported_as_exactly_what_it_is() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    // Those that take seconds; `patchproof run workflows/canaries.yaml` runs all of them.
+    let acts = [
+        "healthy", "corrupt", "tear", "warn", "oops", "panic", "taint", "stall", "oom", "exit", "lie", "idle",
+    ];
+    let ran = canaries(&bench, &acts);
+    let summary = ran.summary();
+    let cells = summary["cells"].as_array().expect("a summary has cells");
+    assert_eq!(cells.len(), acts.len(), "{summary:#}");
+    for cell in cells {
+        assert_eq!(cell["as_expected"], true, "{cell:#}");
+    }
+    assert_eq!(ran.exit, 0, "{summary:#}");
+}
+
+#[test]
+fn a_lockup_without_a_word_is_asked_and_its_answer_kept() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    let ran = canaries(&bench, &["lockup"]);
+    let summary = ran.summary();
+    let first = &summary["cells"][0]["full"]["first"];
+    assert_eq!(ran.exit, 0, "{summary:#}");
+    // Both CPUs spin there.
+    let detail = first["detail"].as_str().unwrap();
+    let spinning = detail.matches("RIP: 0010:lkdtm_HARDLOCKUP").count();
+    assert_eq!(spinning, 2, "{detail}");
+}
+
+#[test]
+fn a_frozen_guest_has_a_stub_that_answers_and_a_dump() {
+    let Some(_alone) = alone() else { return };
+    let bench = Bench::new();
+    let matrix = project().join("workflows/canaries.yaml");
+    let matrix = matrix.to_str().expect("a plain path");
+    let state = ("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string());
+    let args = [
+        "run",
+        matrix,
+        "--filter",
+        "*@qemu.corrupt.off",
+        "--freeze-on-finding",
+        "--json",
+    ];
+    let started = tool::start(&args, &[state]);
+    let frozen = started.wait_for("cell_frozen");
+    let dump = frozen["dump"].as_str().expect("a dump");
+    let mut magic = [0; 4];
+    File::open(dump)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .expect("the dump can be read");
+    assert_eq!(&magic, b"\x7fELF");
+    assert!(
+        std::fs::metadata(dump).unwrap().len() > 200 << 20,
+        "all of the memory"
+    );
+    let mut stub = UnixStream::connect(frozen["gdb"].as_str().expect("a socket")).expect("it listens");
+    stub.write_all(b"$?#3f").unwrap();
+    let mut answer = [0; 4];
+    stub.read_exact(&mut answer).unwrap();
+    // Acknowledged, and stopped by a trap.
+    assert_eq!(&answer, b"+$T0", "{frozen}");
+    started.signal(nix::sys::signal::Signal::SIGINT);
+    let ran = started.finish();
+    let summary = ran.summary();
+    assert_eq!(
+        summary["cells"][0]["findings"][0]["class"], "flipped",
+        "{summary:#}"
+    );
+}
+
 /// Starts a run, kills it with SIGKILL when an event of `stage` has come, and waits until everything
 /// that it had started is gone.
 fn kill_at(stage: &str, argv: &[&str], env: &[(&str, OsString)]) {
@@ -153,55 +238,6 @@ fn kill_at(stage: &str, argv: &[&str], env: &[(&str, OsString)]) {
         );
         std::thread::yield_now();
     }
-}
-
-/// A process, told apart from a later one of the same number.
-#[derive(Debug, PartialEq, Eq)]
-struct Process {
-    pid: u32,
-    parent: u32,
-    started: String,
-    name: String,
-}
-
-impl Process {
-    fn read(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (head, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // A zombie is gone but for whoever has to reap it.
-        let dead = matches!(*fields.first()?, "Z" | "X");
-        let name = head.split_once('(')?.1.to_owned();
-        let it = Self {
-            pid,
-            parent: fields.get(1)?.parse().ok()?,
-            started: (*fields.get(19)?).to_owned(),
-            name,
-        };
-        (!dead).then_some(it)
-    }
-
-    fn lives(&self) -> bool {
-        Self::read(self.pid).is_some_and(|now| now.started == self.started)
-    }
-}
-
-/// Everything below a process, itself left out.
-fn descendants(top: u32) -> Vec<Process> {
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let all: Vec<Process> = pids
-        .filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .filter_map(Process::read)
-        .collect();
-    let mut tree: Vec<u32> = vec![top];
-    let mut at = 0;
-    while let Some(&parent) = tree.get(at) {
-        tree.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
-        at += 1;
-    }
-    all.into_iter()
-        .filter(|p| p.pid != top && tree.contains(&p.pid))
-        .collect()
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use guest_tests::protocol::{Request, VERSION};
 use harness::machine::{
-    Accel, AccelPref, Deadlines, Disk, MachineConfig, MachineEnd, MachineRun, QEMU, accel, agent, boot,
-    initramfs,
+    Accel, AccelPref, Backend, Deadlines, Disk, MachineConfig, MachineEnd, MachineRun, QEMU, accel, agent,
+    boot, initramfs,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ fn kernel() -> Option<PathBuf> {
 fn config(dir: &TempDir, kernel: PathBuf) -> MachineConfig {
     MachineConfig {
         qemu: QEMU.into(),
+        backend: Backend::Qemu,
         accel: Accel::Tcg,
         kernel,
         base: Arc::new(initramfs::Base::new(agent::BYTES).expect("a small agent")),
@@ -45,6 +46,7 @@ fn config(dir: &TempDir, kernel: PathBuf) -> MachineConfig {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch"),
+        freeze_on_finding: false,
         deadlines: Deadlines::on(Accel::Tcg),
     }
 }

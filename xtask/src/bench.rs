@@ -15,6 +15,8 @@ use std::process::ExitCode;
 pub enum Part {
     /// Cached kernel to the guest's first frame, beside the same boot by hand
     Boot,
+    /// Under virtme-ng: boot and login beside `vng --exec true` by hand
+    Virtme,
     /// One changed mm/*.c in an already built kernel, beside an incremental make by hand
     Incremental,
     /// Cache hits, and the orchestrator's own memory and CPU while a VM runs
@@ -27,8 +29,9 @@ pub enum Part {
     Bisect,
 }
 
-const ALL: [Part; 6] = [
+const ALL: [Part; 7] = [
     Part::Boot,
+    Part::Virtme,
     Part::Incremental,
     Part::Overhead,
     Part::Model,
@@ -56,6 +59,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
     for part in if parts.is_empty() { &ALL[..] } else { parts } {
         match part {
             Part::Boot => boot::boot(&patchproof)?,
+            Part::Virtme => boot::virtme(&patchproof)?,
             Part::Incremental => incremental::incremental(&patchproof)?,
             Part::Overhead => overhead::overhead(&patchproof)?,
             Part::Model => example("guest-tests", "model_bench")?,

@@ -7,6 +7,7 @@ mod kernels;
 mod setup;
 mod soak;
 mod test;
+mod virtme;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -12,11 +12,22 @@ pub enum Part {
     Identical,
     /// The demo's cells, ten times each
     Detect,
+    /// Runs killed at random moments, 50 times with a fake emulator and 50 times with real guests: nothing is
+    /// left, and each can be finished
+    Kill,
     /// The console classifier against a corpus of real logs, where there is one
     Console,
+    /// The HTML report in a browser: small and large, narrow and wide, light and dark
+    Page,
 }
 
-const ALL: [Part; 3] = [Part::Identical, Part::Detect, Part::Console];
+const ALL: [Part; 5] = [
+    Part::Identical,
+    Part::Detect,
+    Part::Kill,
+    Part::Console,
+    Part::Page,
+];
 
 /// Runs the parts, all when none is named; all run though one fails.
 ///
@@ -31,7 +42,12 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
         let code = match part {
             Part::Identical => test("kernel_build", "")?,
             Part::Detect => bench::run(&[Bench::Detect])?,
+            Part::Kill => test("kill_soak", "")?,
             Part::Console => test("console_corpus", "")?,
+            Part::Page => match setup::ensure_browser()? {
+                Some(missing) => missing,
+                None => test("report_page", "")?,
+            },
         };
         if code != ExitCode::SUCCESS {
             worst = code;

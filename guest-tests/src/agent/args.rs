@@ -8,14 +8,20 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 patchproof-agent: runs memory-pressure cases on this machine's kernel
 
-usage: patchproof-agent --request FILE [--frames FILE|-] [--swap-disk DEVICE]
+usage: patchproof-agent --request FILE [--frames FILE|-] [--swap-disk DEVICE] [--data-disk DEVICE]
 
   --request FILE      the cases to run, as JSON
   --frames FILE       write the frames there (binary); - for standard output, which then carries no KTAP
   --swap-disk DEVICE  use DEVICE as swap: WHATEVER IS ON IT IS OVERWRITTEN. Without it no case that swaps is run.
+  --data-disk DEVICE  make a file system on DEVICE for cases with files: WHATEVER IS ON IT IS OVERWRITTEN.
 
 As PID 1 it takes no arguments: it mounts what it needs, reads /patchproof/request.json, sends frames
 through the virtio-serial port patchproof.frames, and switches the machine off.
+
+usage: patchproof-agent guest FILE
+
+The same on a guest that another init has brought up: runs the request FILE, sends frames through that
+port, and SWITCHES THE MACHINE OFF. Refuses to where there is no such port.
 
 Exit status: 0 every case passed, 1 the kernel failed one, 2 usage, 3 the suite failed, 4 nothing was proved.";
 
@@ -26,6 +32,11 @@ pub enum Call {
     Help,
     /// Run a request by hand.
     ByHand(ByHand),
+    /// Do PID 1's work on a guest that another init has brought up.
+    Guest {
+        /// File of the request.
+        request: PathBuf,
+    },
     /// Be one case's process; the case comes on standard input.
     Case {
         /// The board's descriptor, inherited.
@@ -47,6 +58,8 @@ pub struct ByHand {
     pub frames: Option<PathBuf>,
     /// The device that may be overwritten and used as swap.
     pub swap_disk: Option<PathBuf>,
+    /// The device that may be overwritten with a file system.
+    pub data_disk: Option<PathBuf>,
 }
 
 /// Why a command line was not understood.
@@ -72,7 +85,7 @@ pub enum ArgsError {
 /// Whatever is not understood; nothing is guessed.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError> {
     let mut args = args.into_iter();
-    let (mut request, mut frames, mut swap_disk) = (None, None, None);
+    let (mut request, mut frames, mut swap_disk, mut data_disk) = (None, None, None, None);
     let path = |value: Option<OsString>, name| value.map(PathBuf::from).ok_or(ArgsError::NoValue(name));
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -80,6 +93,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
             Some("--request") => request = Some(path(args.next(), "--request")?),
             Some("--frames") => frames = Some(path(args.next(), "--frames")?),
             Some("--swap-disk") => swap_disk = Some(path(args.next(), "--swap-disk")?),
+            Some("--data-disk") => data_disk = Some(path(args.next(), "--data-disk")?),
             Some("case") => {
                 let fd = args.next().ok_or(ArgsError::NoValue("case"))?;
                 let board_fd = fd
@@ -87,6 +101,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
                     .and_then(|fd| fd.parse().ok())
                     .ok_or(ArgsError::NoDescriptor(fd))?;
                 return Ok(Call::Case { board_fd });
+            }
+            Some("guest") => {
+                return Ok(Call::Guest {
+                    request: path(args.next(), "guest")?,
+                });
             }
             Some("swapoff") => {
                 return Ok(Call::SwapOff {
@@ -101,6 +120,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
         request,
         frames,
         swap_disk,
+        data_disk,
     }))
 }
 
@@ -122,10 +142,17 @@ mod tests {
                 device: "/dev/vda".into(),
             }),
         );
+        check(
+            &["guest", "/run/r.json"],
+            Ok(Call::Guest {
+                request: "/run/r.json".into(),
+            }),
+        );
         let by_hand = ByHand {
             request: "r.json".into(),
             frames: Some("-".into()),
             swap_disk: None,
+            data_disk: None,
         };
         check(
             &["--frames", "-", "--request", "r.json"],
@@ -138,6 +165,7 @@ mod tests {
         check(&[], Err(ArgsError::NoRequest));
         check(&["--request"], Err(ArgsError::NoValue("--request")));
         check(&["--reqest", "x"], Err(ArgsError::Unknown("--reqest".into())));
+        check(&["guest"], Err(ArgsError::NoValue("guest")));
         check(&["case", "x"], Err(ArgsError::NoDescriptor("x".into())));
     }
 }

@@ -113,6 +113,10 @@ impl Ktap {
                 }
                 lines
             }
+            Body::Coverage(c) => {
+                let met = c.met.values().filter(|&&n| n > 0).count();
+                vec![format!("# {}: {met} of {} compositions met", c.case, c.met.len())]
+            }
             Body::End(e) => vec![self.result(e)],
             Body::Done(d) => vec![format!("# done: {} cases, taint {}", d.cases, d.taint)],
         }

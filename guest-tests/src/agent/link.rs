@@ -1,13 +1,22 @@
 //! What a case's process tells its supervisor: JSON, a line each, through a pipe.
 
 use crate::catalogue::Counter;
-use crate::protocol::{CaseRequest, Finding, Outcome, Progress};
+use crate::protocol::{CaseRequest, Coverage, Finding, Outcome, Progress};
 use crate::sys::proc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
+
+/// The disks that the suite may overwrite.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disks {
+    /// For swap.
+    pub swap: Option<PathBuf>,
+    /// For a file system.
+    pub data: Option<PathBuf>,
+}
 
 /// What a case's process is given to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +27,9 @@ pub struct Job {
     pub case: CaseRequest,
     /// The disk that may be used as swap.
     pub swap_disk: Option<PathBuf>,
+    /// The disk that a file system may be made on.
+    #[serde(default)]
+    pub data_disk: Option<PathBuf>,
 }
 
 /// One line of the pipe.
@@ -37,6 +49,8 @@ pub enum Told {
     Progress(Progress),
     /// The kernel broke a promise.
     Finding(Finding),
+    /// What the case covered.
+    Coverage(Coverage),
     /// The case is over; the last line.
     Finished(Finished),
 }

@@ -10,10 +10,13 @@
 
 pub mod args;
 pub mod frames;
+mod hang;
 pub mod init;
 pub mod ktap;
 pub mod link;
+mod oom;
 pub mod probe;
+pub mod races;
 pub mod runner;
 pub mod session;
 pub mod supervise;
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
             println!("{}", args::HELP);
             ExitCode::SUCCESS
         }
+        Ok(Call::Guest { request }) => init::run_in_guest(&request),
         Ok(Call::Case { board_fd }) => runner::run(board_fd),
         Ok(Call::SwapOff { device }) => runner::swap_off(&device),
         Ok(Call::ByHand(by_hand)) => session::by_hand(&by_hand),

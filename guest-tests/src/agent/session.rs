@@ -3,9 +3,8 @@
 use super::args::ByHand;
 use super::frames::{Frames, Sink, open_kmsg};
 use super::ktap::{Ktap, Tally};
-use super::link::{Finished, Job};
+use super::link::{Disks, Finished, Job};
 use super::{probe, supervise};
-use crate::catalogue::Workload;
 use crate::protocol::{Body, CaseRequest, Done, End, Outcome, Request, Start, VERSION};
 use crate::sys::{proc, process, swap};
 use std::any::Any;
@@ -13,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What became of a request.
@@ -25,8 +24,8 @@ pub struct Summary {
     pub hung: bool,
 }
 
-/// Runs a request from its file. `swap_disk` is asked once, when the request is good.
-pub fn run(frames: &mut Frames, request: &Path, swap_disk: impl FnOnce() -> Option<PathBuf>) -> Summary {
+/// Runs a request from its file. `disks` is asked once, when the request is good.
+pub fn run(frames: &mut Frames, request: &Path, disks: impl FnOnce() -> Disks) -> Summary {
     // Without locked memory the supervisor can be paged out by the pressure that it watches; that
     // slows it, and no more.
     if let Err(e) = process::lock_everything().and_then(|()| process::oom_score(-1000)) {
@@ -40,7 +39,7 @@ pub fn run(frames: &mut Frames, request: &Path, swap_disk: impl FnOnce() -> Opti
             return Summary::default();
         }
     };
-    let swap_disk = swap_disk();
+    let disks = disks();
     let mut summary = Summary::default();
     for case in &request.cases {
         say(
@@ -52,7 +51,8 @@ pub fn run(frames: &mut Frames, request: &Path, swap_disk: impl FnOnce() -> Opti
         let job = Job {
             run: request.run,
             case: case.clone(),
-            swap_disk: swap_disk.clone(),
+            swap_disk: disks.swap.clone(),
+            data_disk: disks.data.clone(),
         };
         summary.hung |= one(frames, &job);
         summary.cases += 1;
@@ -161,8 +161,7 @@ pub fn parse(text: &str) -> Result<Request, String> {
 }
 
 fn consistent(case: &CaseRequest) -> Result<(), String> {
-    let Workload::ZswapPressure(params) = &case.workload;
-    params.consistent()?;
+    case.workload.consistent()?;
     match case
         .racepoints
         .iter()
@@ -212,7 +211,10 @@ pub fn by_hand(call: &ByHand) -> ExitCode {
     };
     sinks.push(Sink::Ktap(Ktap::new(&request, tally.clone()), lines));
     let mut frames = Frames::new(sinks, open_kmsg());
-    run(&mut frames, &call.request, || call.swap_disk.clone());
+    run(&mut frames, &call.request, || Disks {
+        swap: call.swap_disk.clone(),
+        data: call.data_disk.clone(),
+    });
     ExitCode::from(tally.exit_code())
 }
 
@@ -236,6 +238,7 @@ fn may_run(call: &ByHand) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Workload;
 
     fn request(change: impl FnOnce(&mut Request)) -> String {
         let case = CaseRequest {
@@ -275,6 +278,7 @@ mod tests {
                     name: "x".into(),
                     delay_us_min: 9,
                     delay_us_max: 1,
+                    hold_us_max: 0,
                 };
                 r.cases[0].racepoints.push(arm);
             },
@@ -282,8 +286,9 @@ mod tests {
         );
         refused(
             |r| {
-                let Workload::ZswapPressure(p) = &mut r.cases[0].workload;
-                p.threads = p.arena;
+                if let Workload::ZswapPressure(p) = &mut r.cases[0].workload {
+                    p.threads = p.arena;
+                }
             },
             "case c1",
         );

@@ -2,13 +2,15 @@
 //! when it can't any more (a fault, a hang, the OOM killer, a panic).
 
 use super::frames::Frames;
+use super::hang::{self, Hang};
 use super::link::{Finished, Job, Lines, Told};
+use super::oom;
+use super::races::Races;
 use super::session::{end, say};
 use crate::model::{Fault as ModelFault, FillPolicy, Legal, Origin, judge_fault};
 use crate::protocol::{Body, Finding, Outcome, Seen};
 use crate::sys::board::{Board, FAULT_EXIT, Fault};
-use crate::sys::racepoint::Racepoint;
-use crate::sys::{Doing, SysError, arena, file, proc, process};
+use crate::sys::{Doing, SysError, arena, proc, process};
 use crate::workload;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -27,10 +29,10 @@ const KILL_MS_MAX: u32 = 5000;
 /// Runs one case and sends everything up to its `End`; tells whether a thread hung in the kernel.
 pub fn run(frames: &mut Frames, job: &Job) -> bool {
     let before = Before::look();
-    let (finished, races, hung) = match Racepoints::arm(job) {
-        Err(outcome) => (Finished::early(outcome), Racepoints::default(), false),
-        Ok(races) => {
-            let watched = watch(frames, job, &before);
+    let (finished, races, hung) = match Races::arm(job) {
+        Err(outcome) => (Finished::early(outcome), Races::default(), false),
+        Ok(mut races) => {
+            let watched = watch(frames, job, &before, &mut races);
             let (finished, hung) = watched.unwrap_or_else(|e| (failed(e.to_string()), false));
             (finished, races, hung)
         }
@@ -73,59 +75,18 @@ impl Before {
     fn look() -> Self {
         Self {
             taint: proc::taint().unwrap_or(0),
-            oom_kills: oom_kills(),
-        }
-    }
-}
-
-fn oom_kills() -> u64 {
-    file::read("/proc/vmstat")
-        .ok()
-        .and_then(|text| file::value_of(&text, "oom_kill"))
-        .unwrap_or(0)
-}
-
-/// The racepoints of a case, armed.
-#[derive(Default)]
-struct Racepoints(Vec<Racepoint>);
-
-impl Racepoints {
-    /// Arms what the case asks for. The supervisor holds the control files, so that they are closed
-    /// however the case ends.
-    fn arm(job: &Job) -> Result<Self, Outcome> {
-        use crate::sys::racepoint::exists;
-        if let Some(missing) = job.case.racepoints.iter().find(|arm| !exists(&arm.name)) {
-            return Err(Outcome::Skipped {
-                why: format!("this kernel has no racepoint {}", missing.name),
-            });
-        }
-        let armed = job
-            .case
-            .racepoints
-            .iter()
-            .map(Racepoint::arm)
-            .collect::<Result<_, _>>();
-        armed
-            .map(Self)
-            .map_err(|e: SysError| Outcome::Failed { error: e.to_string() })
-    }
-
-    fn note(&self, end: &mut crate::protocol::End, frames: &mut Frames) {
-        for race in &self.0 {
-            match race.stat() {
-                Ok(stat) => {
-                    end.racepoint_hits.insert(race.name().to_owned(), stat.hits);
-                    end.holds_timed_out += stat.timed_out;
-                }
-                // No hits are told then, and a control without hits counts for nothing.
-                Err(e) => frames.log(&e.to_string()),
-            }
+            oom_kills: oom::kills(),
         }
     }
 }
 
 /// Starts the case's process and watches it to its end.
-fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, bool), SysError> {
+fn watch(
+    frames: &mut Frames,
+    job: &Job,
+    before: &Before,
+    races: &mut Races,
+) -> Result<(Finished, bool), SysError> {
     let board = Board::make()?;
     let mut child = spawn(job, &board)?;
     let Some(mut pipe) = child.stdout.take() else {
@@ -138,6 +99,7 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
         looked_ns: proc::uptime_ns(),
     };
     let ended = loop {
+        races.tick(proc::uptime_ns())?;
         match watch.step(frames, &mut pipe, &board)? {
             Step::Goes => {}
             Step::Closed => break None,
@@ -150,7 +112,11 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
         }
     };
     if let Some(hang) = ended {
-        say(frames, Body::Finding(hang_finding(job, child.id(), &hang)));
+        say(frames, Body::Finding(hang::finding(job, child.id(), &hang)));
+        // While it still hangs: afterwards nobody can say what waited for whom.
+        if let Err(e) = hang::show_backtraces() {
+            frames.log(&e.to_string());
+        }
         let _ = child.kill();
         let gone = reap(&mut child);
         let outcome = if gone && workload::clean_up().is_ok() {
@@ -199,13 +165,6 @@ fn spawn(job: &Job, board: &Board) -> Result<Child, SysError> {
     Ok(child)
 }
 
-/// A thread that made no progress.
-struct Hang {
-    worker: String,
-    tid: u32,
-    silent_ms: u64,
-}
-
 enum Step {
     Goes,
     Closed,
@@ -249,6 +208,7 @@ impl Watch {
         let body = match told {
             Told::Progress(p) => Body::Progress(p),
             Told::Finding(f) => Body::Finding(f),
+            Told::Coverage(c) => Body::Coverage(c),
             Told::Finished(f) => {
                 self.finished = Some(f);
                 return;
@@ -293,23 +253,6 @@ impl Watch {
     }
 }
 
-fn hang_finding(job: &Job, pid: u32, hang: &Hang) -> Finding {
-    let stack = proc::stack(pid, hang.tid);
-    let state = file::read(format!("/proc/{pid}/task/{}/wchan", hang.tid)).unwrap_or_default();
-    let title = format!("{} made no progress for {} ms", hang.worker, hang.silent_ms);
-    let context = [("waits in".to_owned(), state)].into_iter().collect();
-    let what = Seen::Hang {
-        worker: hang.worker.clone(),
-        stack,
-    };
-    Finding {
-        case: job.case.id.clone(),
-        what,
-        title,
-        context,
-    }
-}
-
 /// Waits for a killed process; `false` when it does not end.
 fn reap(child: &mut Child) -> bool {
     process::ended(child, KILL_MS_MAX).unwrap_or(false) && child.wait().is_ok()
@@ -324,17 +267,26 @@ fn post_mortem(
     before: &Before,
     finished: Option<Finished>,
 ) -> Finished {
+    let kills = oom::kills().saturating_sub(before.oom_kills);
+    let provoked = oom::in_groups();
     let cleaned = workload::clean_up();
+    let completed = |cleaned: Result<(), SysError>| {
+        let outcome = cleaned.map_or_else(
+            |e| Outcome::Failed { error: e.to_string() },
+            |()| Outcome::Completed,
+        );
+        Finished::early(outcome)
+    };
+    if status.signal() == Some(libc::SIGKILL) && kills > 0 && provoked == 0 {
+        say(frames, Body::Finding(oom::finding(job, kills)));
+        return completed(cleaned);
+    }
     let fault = board.fault().filter(|_| status.code() == Some(FAULT_EXIT));
     let mut error = match fault {
         Some(fault) => match fault_finding(job, fault) {
             Some(finding) => {
                 say(frames, Body::Finding(finding));
-                let outcome = cleaned.map_or_else(
-                    |e| Outcome::Failed { error: e.to_string() },
-                    |()| Outcome::Completed,
-                );
-                return Finished::early(outcome);
+                return completed(cleaned);
             }
             None => format!(
                 "the case's process got signal {} at {:#x}, outside the arena",
@@ -347,7 +299,6 @@ fn post_mortem(
             (None, signal) => format!("the case's process was ended by signal {}", signal.unwrap_or(0)),
         },
     };
-    let kills = oom_kills().saturating_sub(before.oom_kills);
     if kills > 0 {
         error.push_str(&format!(" ({kills} OOM kills were counted)"));
     }
@@ -363,10 +314,15 @@ fn post_mortem(
 
 /// Makes a finding of a fault inside the arena: the kernel could not give a page back.
 fn fault_finding(job: &Job, fault: Fault) -> Option<Finding> {
-    let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
-    let page = u32::try_from(page)
-        .ok()
-        .filter(|_| fault.arena != 0 && page < fault.arena_pages)?;
+    let page = if fault.in_field {
+        // The kernel's own access, on behalf of a thread that reads nothing, has no note: page 0.
+        fault.noted.map_or(0, |(page, _)| page)
+    } else {
+        let page = fault.address.checked_sub(fault.arena)? / arena::PAGE_LEN as u64;
+        u32::try_from(page)
+            .ok()
+            .filter(|_| fault.arena != 0 && page < fault.arena_pages)?
+    };
     let is_bus = fault.signal == libc::SIGBUS.unsigned_abs();
     let how = if is_bus {
         ModelFault::Sigbus

@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `zswap_pressure`.
 
-use super::{Counter, Floor, Info, params};
+use super::{Counter, Floor, Info, antagonists, params};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -23,6 +23,12 @@ params! {
         pool_percent: count = 20, 1, 100, &[], "zswap's max_pool_percent";
         pool_flips: bool = false, 0, 0, &[], "an antagonist that flips max_pool_percent between 0 and pool_percent";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim";
+        engine: count = 1, 0, 4, &[], "owners beside the workers that do to memory of their own whatever the kernel offers; 0: none";
+        engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
+        antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
+        toggles: bool = true, 0, 0, &[], "switches zswap off and on and changes its compressor, in the same turns as the engine";
+        alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workers have the full swap area for themselves, by turns with what runs beside them, in milliseconds";
+        beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does, with room in the swap area";
         content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (to some hundred bytes, so that zswap is fast) or mixed (anything from same-filled to incompressible)";
         compressor: word = "lzo", 0, 0, &["lzo", "lz4", "zstd", "deflate"], "zswap's compressor";
         zpool: word = "zsmalloc", 0, 0, &["zsmalloc", "zbud"], "zswap's allocator";

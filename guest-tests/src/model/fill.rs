@@ -57,6 +57,14 @@ pub enum FillPolicy {
         /// Of odd generations.
         odd: Fill,
     },
+    /// A draw for each generation, random words evenly from a range: what fills zspages of several
+    /// size classes at once.
+    Spread {
+        /// Fewest.
+        from: u16,
+        /// Most.
+        to: u16,
+    },
     /// A draw for each generation: 1 in 8 same-filled, 2 in 8 small, 2 in 8 medium, 2 in 8 around
     /// zram's huge limit (where an object takes a page of its own), 1 in 8 incompressible.
     Mixed,
@@ -70,21 +78,28 @@ impl FillPolicy {
         match self {
             Self::Fixed(fill) => fill,
             Self::Alternate { even, odd } => [even, odd][(generation & 1) as usize],
-            Self::Mixed => draw(mix(
-                mix(seed.wrapping_add(STEP)) ^ (u64::from(page) << 32 | u64::from(generation))
-            )),
+            Self::Spread { from, to } => within(random(seed, page, generation), from.min(to), to),
+            Self::Mixed => draw(random(seed, page, generation)),
         }
+    }
+}
+
+/// The random word of a page's generation.
+fn random(seed: u64, page: u32, generation: u32) -> u64 {
+    mix(mix(seed.wrapping_add(STEP)) ^ (u64::from(page) << 32 | u64::from(generation)))
+}
+
+/// Draws a number of random words from a range by the high bits of a random word.
+fn within(random: u64, from: u16, to: u16) -> Fill {
+    let span = u64::from(to - from) + 1;
+    Fill::Random {
+        words: from + (((random >> 48) * span) >> 16) as u16,
     }
 }
 
 /// Turns a random word into a fill, with the weights of [`FillPolicy::Mixed`].
 fn draw(random: u64) -> Fill {
-    let within = |from: u16, to: u16| {
-        let span = u64::from(to - from) + 1;
-        Fill::Random {
-            words: from + (((random >> 48) * span) >> 16) as u16,
-        }
-    };
+    let within = |from, to| within(random, from, to);
     match random % 8 {
         0 => Fill::Same,
         1 | 2 => within(0, 63),
@@ -133,6 +148,21 @@ mod tests {
                 seen[class]
             );
         }
+    }
+
+    #[test]
+    fn a_spread_reaches_both_ends_and_nothing_beyond() {
+        let spread = FillPolicy::Spread { from: 100, to: 107 };
+        let mut seen = [0u32; 8];
+        for generation in 0..4096 {
+            match spread.fill(7, 3, generation) {
+                Fill::Random { words } => seen[usize::from(words) - 100] += 1,
+                Fill::Same => panic!("a spread is never same-filled"),
+            }
+        }
+        assert!(seen.iter().all(|&n| n.abs_diff(512) < 128), "{seen:?}");
+        let single = FillPolicy::Spread { from: 9, to: 9 };
+        assert_eq!(single.fill(1, 2, 3), Fill::Random { words: 9 });
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub enum Destroy {
 #[must_use]
 pub struct Before(u64);
 
+/// What was published when a copy was complete, for a copy that is judged later than it was made (what a
+/// forked child inherited). Newer content in it than this is not legal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct After {
+    intended: u64,
+    dropped: u32,
+}
+
 impl Before {
     /// Number of changes that were committed by then.
     pub(super) const fn generation(self) -> u32 {
@@ -216,6 +225,30 @@ impl Ledger {
         judge(&self.origin, page, &self.legal_since(page, before), data)
     }
 
+    /// Notes what is published now that a copy is complete.
+    pub fn window_after(&self, page: u32) -> After {
+        fence(Ordering::Acquire);
+        let slot = self.slot(page);
+        After {
+            intended: slot.intended.load(Ordering::Relaxed),
+            dropped: slot.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Judges a copy made between the noting of `before` and of `after`.
+    ///
+    /// # Errors
+    /// The classified mismatch where the copy is not legal.
+    pub fn check_between(
+        &self,
+        page: u32,
+        before: Before,
+        after: After,
+        data: &Page,
+    ) -> Result<Verified, Box<Mismatch>> {
+        judge(&self.origin, page, &legal_between(before, after), data)
+    }
+
     /// Judges a fault that came instead of a copy.
     ///
     /// # Errors
@@ -248,21 +281,22 @@ impl Ledger {
 
     /// What a copy may show that was made between the noting of `before` and now.
     pub(super) fn legal_since(&self, page: u32, before: Before) -> Legal {
-        fence(Ordering::Acquire);
-        let slot = self.slot(page);
-        let after_word = slot.intended.load(Ordering::Relaxed);
-        let dropped = slot.dropped.load(Ordering::Relaxed);
-        let (was, after) = (State::unpack(before.0), State::unpack(after_word));
-        let changing = before.0 != after_word;
-        Legal {
-            from: was.generation + u32::from(!was.data),
-            to: after.generation,
-            data: was.data || after.data || after.generation > was.generation + 1,
-            zero: was.zero || after.zero || (changing && dropped >= was.generation && dropped > 0),
-            fault: false,
-            mixed: changing || (was.data && was.zero),
-            dropped,
-        }
+        legal_between(before, self.window_after(page))
+    }
+}
+
+fn legal_between(before: Before, after: After) -> Legal {
+    let (was, now) = (State::unpack(before.0), State::unpack(after.intended));
+    let changing = before.0 != after.intended;
+    let dropped = after.dropped;
+    Legal {
+        from: was.generation + u32::from(!was.data),
+        to: now.generation,
+        data: was.data || now.data || now.generation > was.generation + 1,
+        zero: was.zero || now.zero || (changing && dropped >= was.generation && dropped > 0),
+        fault: false,
+        mixed: changing || (was.data && was.zero),
+        dropped,
     }
 }
 

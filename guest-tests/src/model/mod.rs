@@ -8,6 +8,7 @@
 
 mod block;
 mod classify;
+mod duel;
 mod fill;
 mod ledger;
 mod legal;
@@ -22,13 +23,14 @@ mod title;
 
 pub use block::{BlockOp, BlockState};
 pub use classify::POISON_BYTES;
+pub use duel::{Act, OneMove, Side, Unexplained, duel, fill_replied};
 pub use fill::{Fill, FillPolicy, RANDOM_WORDS_MAX};
-pub use ledger::{Before, Destroy, DestroyIntent, Ledger, WriteIntent};
+pub use ledger::{After, Before, Destroy, DestroyIntent, Ledger, WriteIntent};
 pub use legal::{Held, Legal, Origin, TORN_WINDOW_MAX, Verified, judge, judge_fault};
 pub use mismatch::{
     Class, Expected, FLIPPED_BITS_MAX, FLIPPED_PLACES_MAX, Fault, Flips, Lines, Mismatch, Owner, Sample,
 };
-pub use moves::{ImpossibleReply, MoveReply, Moved, apply_move, moved_pages, settle_move};
+pub use moves::{ImpossibleReply, MoveReply, Moved, apply_move, moved_pages, replied, settle_move};
 pub use ops::{Keep, Op};
 pub use seen::Seen;
 pub use stamp::{LINE_WORDS, LINES, Line, LineFill, LineId, PAGE_WORDS, Page, Stamp, decode_line, lines};

@@ -37,6 +37,11 @@ impl std::error::Error for ImpossibleReply {}
 
 /// Error number of a short move, and of one that lost a race before it began.
 const EAGAIN: i32 = 11;
+const ENOENT: i32 = 2;
+const ENOMEM: i32 = 12;
+const EFAULT: i32 = 14;
+const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
 /// Bytes of a page.
 const PAGE_LEN: u64 = 4096;
 
@@ -103,6 +108,67 @@ pub fn apply_move(source: &PageState, destination: &PageState, moved: Moved) -> 
                 ..state.clone()
             };
             (either(source), either(destination))
+        }
+    }
+}
+
+/// Returns the states of both sides after a reply about one page, or nothing where these states rule
+/// the reply out: success needs a page (or a hole that is allowed) and an empty destination, ENOENT a
+/// hole, EEXIST a destination that is taken, EBUSY a page (that is shared, pinned or large), EFAULT one
+/// that is poisoned; EAGAIN and ENOMEM need nothing.
+#[must_use]
+pub fn replied(
+    source: &PageState,
+    destination: &PageState,
+    errno: Option<i32>,
+    holes_are_allowed: bool,
+) -> Option<(PageState, PageState)> {
+    let unchanged = || (source.clone(), destination.clone());
+    let is = |state: &PageState, held: Holds| state.content == Content::Is(held);
+    match errno {
+        None if !destination.may_be_hole() || is(source, Holds::Poisoned) => None,
+        None if is(source, Holds::Hole) => {
+            (holes_are_allowed).then(|| (source.clone(), destination.with_hole()))
+        }
+        None => Some(apply_move(source, &destination.with_hole(), Moved::Yes)),
+        Some(ENOENT) => {
+            (!holes_are_allowed && source.may_be_hole()).then(|| (source.with_hole(), destination.clone()))
+        }
+        Some(EEXIST) => (!is(destination, Holds::Hole)).then(unchanged),
+        Some(EBUSY) => (!is(source, Holds::Hole) && !is(source, Holds::Poisoned)).then(unchanged),
+        Some(EFAULT) => is(source, Holds::Poisoned).then(unchanged),
+        Some(EAGAIN | ENOMEM) => Some(unchanged()),
+        Some(_) => None,
+    }
+}
+
+impl PageState {
+    /// Tells whether nothing may be there.
+    #[must_use]
+    pub fn may_be_hole(&self) -> bool {
+        match &self.content {
+            Content::Is(held) => *held == Holds::Hole,
+            Content::Either(one, other) => *one == Holds::Hole || *other == Holds::Hole,
+            Content::Freed(_) | Content::Copy { freed: true, .. } => self.armed.missing,
+            Content::Copy { freed: false, .. } | Content::Fixed { .. } => false,
+        }
+    }
+
+    /// Tells whether `UFFDIO_COPY` may fill it: nothing is there, or poison, which it replaces.
+    #[must_use]
+    pub fn may_be_filled(&self) -> bool {
+        self.may_be_hole() || self.content == Content::Is(Holds::Poisoned)
+    }
+
+    /// Narrows a place that may be a hole to one.
+    fn with_hole(&self) -> Self {
+        if self.may_be_hole() {
+            Self {
+                content: Content::Is(Holds::Hole),
+                ..self.clone()
+            }
+        } else {
+            self.clone()
         }
     }
 }

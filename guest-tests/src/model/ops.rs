@@ -48,6 +48,8 @@ pub enum Op {
     },
     /// `UFFDIO_ZEROPAGE`: the page is populated with zeros.
     ZeroPage,
+    /// `UFFDIO_POISON`: an access faults.
+    Poison,
     /// One of the operations that preserve content.
     Keep(Keep),
     /// `MADV_POPULATE_READ`: content is kept, a hole is filled with zeros.
@@ -56,7 +58,8 @@ pub enum Op {
     /// does not store: a lazily freed page stays so.
     PopulateWrite,
     /// khugepaged or `MADV_COLLAPSE`, even where it failed: a hole may be filled with zeros, unless
-    /// userfaults prevent it (any mode for anonymous memory, MISSING for shared).
+    /// userfaults prevent it (any mode for anonymous memory, MISSING for shared). Past the end of a file
+    /// zeros may show from then on: a huge page that lies across the end is mapped whole.
     Collapse,
     /// `MADV_DONTNEED`: private anonymous memory is dropped, a private file mapping shows the file
     /// again, shared memory keeps its content.
@@ -108,10 +111,14 @@ impl PageState {
                 freed: false,
             }),
             Op::ZeroPage => content(Content::Is(Holds::Zero)),
+            Op::Poison => content(Content::Is(Holds::Poisoned)),
             Op::Touch => self.own_copy().touched(),
             Op::PopulateWrite => self.own_copy().apply(Op::PopulateRead),
             Op::Keep(_) => self.clone(),
             Op::PopulateRead => content(filled(&self.content)),
+            Op::Collapse if self.content == Content::Is(Holds::Beyond) => {
+                content(Content::Either(Holds::Beyond, Holds::Zero))
+            }
             Op::Collapse if self.collapse_is_prevented() => self.clone(),
             Op::Collapse => content(maybe_filled(&self.content)),
             Op::DontNeed => self.dont_need(),
@@ -258,7 +265,7 @@ impl PageState {
     fn own_generation(&self, held: Holds) -> u32 {
         match held {
             Holds::Stamp(Name { page, generation }) if page == self.page => generation,
-            Holds::Stamp(_) | Holds::Zero | Holds::Hole | Holds::File | Holds::Beyond => 0,
+            Holds::Stamp(_) | Holds::Zero | Holds::Hole | Holds::File | Holds::Beyond | Holds::Poisoned => 0,
         }
     }
 
@@ -305,6 +312,7 @@ fn maybe_filled(content: &Content) -> Content {
 pub(super) fn freed(content: &Content) -> Content {
     match content {
         Content::Is(held @ (Holds::Stamp(_) | Holds::Zero)) => Content::Freed(*held),
+        Content::Is(Holds::Poisoned) => Content::Is(Holds::Hole),
         Content::Either(held @ Holds::Stamp(_), Holds::Zero | Holds::Hole) => Content::Freed(*held),
         Content::Is(_) | Content::Freed(_) | Content::Either(..) => content.clone(),
         Content::Copy { page, from, to, .. } | Content::Fixed { page, from, to, .. } => Content::Copy {

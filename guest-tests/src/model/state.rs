@@ -32,6 +32,8 @@ pub enum Holds {
     File,
     /// Nothing that could be: past the end of the file, SIGBUS.
     Beyond,
+    /// A poisoned place (`UFFDIO_POISON`): every access faults until it is dropped or filled.
+    Poisoned,
 }
 
 /// What a place holds, as far as it is known.
@@ -286,7 +288,7 @@ impl PageState {
             Holds::Zero => (self.page, Legal::zero(self.dropped)),
             Holds::Hole if self.armed.missing => (self.page, nothing),
             Holds::Hole => (self.page, Legal::zero(self.dropped)),
-            Holds::Beyond => (self.page, nothing),
+            Holds::Beyond | Holds::Poisoned => (self.page, nothing),
             Holds::File if self.file == Holds::File => (self.page, nothing),
             Holds::File => Self {
                 armed: Armed::default(),

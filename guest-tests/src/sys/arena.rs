@@ -1,4 +1,4 @@
-//! Memory that faces reclaim: an anonymous private mapping, seen page by page.
+//! Memory that faces reclaim: an anonymous mapping, private as a rule, seen page by page.
 //!
 //! Every access is a relaxed atomic load or store of a 64-bit word, so that a reader that races
 //! the page's writer reads old or new words and never runs into undefined behaviour. Readers copy
@@ -8,6 +8,9 @@ use super::{Result, SysError};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+mod space;
+pub use space::{HUGE_PAGES, Sharing};
 
 /// Bytes of a page.
 pub const PAGE_LEN: usize = 4096;
@@ -32,7 +35,24 @@ pub enum Advice {
     Free,
     /// Never use huge pages for it.
     NoHugePage,
+    /// Children don't inherit it.
+    DontFork,
+    /// Children inherit it again.
+    DoFork,
+    /// KSM may merge it.
+    Mergeable,
+    /// KSM may not, and what it merged is copied apart.
+    Unmergeable,
+    /// Use huge pages for it.
+    HugePage,
+    /// Make huge pages of it now.
+    Collapse,
+    /// Read all of it in.
+    PopulateRead,
 }
+
+/// Since Linux 6.1; the C library's headers may be older.
+const MADV_COLLAPSE: libc::c_int = 25;
 
 impl Advice {
     fn raw(self) -> libc::c_int {
@@ -43,11 +63,18 @@ impl Advice {
             Self::DontNeed => libc::MADV_DONTNEED,
             Self::Free => libc::MADV_FREE,
             Self::NoHugePage => libc::MADV_NOHUGEPAGE,
+            Self::DontFork => libc::MADV_DONTFORK,
+            Self::DoFork => libc::MADV_DOFORK,
+            Self::Mergeable => libc::MADV_MERGEABLE,
+            Self::Unmergeable => libc::MADV_UNMERGEABLE,
+            Self::HugePage => libc::MADV_HUGEPAGE,
+            Self::Collapse => MADV_COLLAPSE,
+            Self::PopulateRead => libc::MADV_POPULATE_READ,
         }
     }
 }
 
-/// An anonymous private mapping. Dropping it unmaps it.
+/// An anonymous mapping, private unless made with [`Arena::shared`]. Dropping it unmaps it.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
@@ -65,6 +92,18 @@ impl Arena {
     /// # Errors
     /// Those of `mmap`, and a size that no address space has.
     pub fn map(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_PRIVATE)
+    }
+
+    /// Maps pages that a forked child shares with its parent.
+    ///
+    /// # Errors
+    /// As those of [`Arena::map`].
+    pub fn shared(pages: usize) -> Result<Self> {
+        Self::map_with(pages, libc::MAP_SHARED)
+    }
+
+    fn map_with(pages: usize, sharing: libc::c_int) -> Result<Self> {
         let doing = || format!("mapping an arena of {pages} pages");
         let too_large = || SysError::content(doing(), "the size must be from 1 page to 1 TiB");
         let len = pages
@@ -72,7 +111,7 @@ impl Arena {
             .filter(|len| (1..=1 << 40).contains(len))
             .ok_or_else(too_large)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice aliases nothing.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
         if at == libc::MAP_FAILED {
@@ -174,23 +213,27 @@ impl Arena {
             "{range:?} of {}",
             self.pages
         );
-        let len = (range.end - range.start) * PAGE_LEN;
-        // SAFETY: the range lies within our own mapping (asserted), which is only read and written
-        // through atomics, so that content that changes under a reader is not undefined behaviour.
-        let answer = unsafe {
-            libc::madvise(
-                self.base.as_ptr().add(range.start * PAGE_LEN).cast(),
-                len,
-                advice.raw(),
-            )
-        };
-        if answer == 0 {
+        if self.hint(range.clone(), advice) {
             Ok(())
         } else {
             Err(SysError::last(format!(
                 "madvise({advice:?}) on pages {}..{}",
                 range.start, range.end
             )))
+        }
+    }
+
+    /// Advises the kernel on a range of pages (as much of it as there is) and tells whether it did as it
+    /// was told. Makes one system call and nothing else.
+    #[must_use = "advice may be refused"]
+    pub fn hint(&self, range: Range<usize>, advice: Advice) -> bool {
+        let end = range.end.min(self.pages);
+        let start = range.start.min(end);
+        // SAFETY: the range lies within our own mapping, which is only read and written through atomics,
+        // so that content that changes under a reader is not undefined behaviour.
+        unsafe {
+            let at = self.base.as_ptr().add(start * PAGE_LEN).cast();
+            libc::madvise(at, (end - start) * PAGE_LEN, advice.raw()) == 0
         }
     }
 }

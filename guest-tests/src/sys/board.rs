@@ -65,6 +65,23 @@ impl Lane {
         self.tid.load(Ordering::Relaxed)
     }
 
+    /// Makes it the calling thread's place, under a name of up to 16 bytes.
+    pub fn rename(&self, name: &str) {
+        let mut bytes = [0u8; 16];
+        let len = name.len().min(16);
+        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        for (word, chunk) in self.name.iter().zip(bytes.chunks_exact(8)) {
+            word.store(
+                u64::from_le_bytes(chunk.try_into().unwrap_or_default()),
+                Ordering::Relaxed,
+            );
+        }
+        self.tid.store(
+            rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
+            Ordering::Relaxed,
+        );
+    }
+
     /// The thread's name, up to 16 bytes.
     #[must_use]
     pub fn name(&self) -> String {
@@ -88,6 +105,8 @@ pub struct Fault {
     pub arena: u64,
     /// The arena's pages.
     pub arena_pages: u64,
+    /// It lies in a field.
+    pub in_field: bool,
     /// The page that the faulting thread was about to read and its generation, where it said so.
     pub noted: Option<(u32, u32)>,
 }
@@ -101,6 +120,8 @@ struct Shared {
     fault_address: AtomicU64,
     arena: AtomicU64,
     arena_pages: AtomicU64,
+    field: AtomicU64,
+    field_pages: AtomicU64,
 }
 
 /// A mapping of the board. The memory behind it lives as long as any process maps it.
@@ -177,19 +198,7 @@ impl Board {
     pub fn lane(&self, name: &str) -> Option<&Lane> {
         let index = self.shared().taken.fetch_add(1, Ordering::Relaxed) as usize;
         let lane = self.shared().lanes.get(index)?;
-        let mut bytes = [0u8; 16];
-        let len = name.len().min(16);
-        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
-        for (word, chunk) in lane.name.iter().zip(bytes.chunks_exact(8)) {
-            word.store(
-                u64::from_le_bytes(chunk.try_into().unwrap_or_default()),
-                Ordering::Relaxed,
-            );
-        }
-        lane.tid.store(
-            rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
-            Ordering::Relaxed,
-        );
+        lane.rename(name);
         Some(lane)
     }
 
@@ -206,6 +215,13 @@ impl Board {
         self.shared().arena.store(address, Ordering::Release);
     }
 
+    /// Says where a field is: memory whose pages move about, so that only the note of the faulting
+    /// thread tells which page it was.
+    pub fn note_field(&self, address: u64, pages: usize) {
+        self.shared().field_pages.store(pages as u64, Ordering::Relaxed);
+        self.shared().field.store(address, Ordering::Release);
+    }
+
     /// What the fault handler left, if it ran.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
@@ -218,9 +234,16 @@ impl Board {
             .filter(|&noted| noted != 0);
         #[expect(clippy::cast_possible_truncation, reason = "two halves of a word")]
         let noted = noted.map(|noted| ((noted >> 32) as u32, noted as u32));
+        let address = shared.fault_address.load(Ordering::Relaxed);
+        let (field, pages) = (
+            shared.field.load(Ordering::Relaxed),
+            shared.field_pages.load(Ordering::Relaxed),
+        );
+        let in_field = field != 0 && (field..field + pages * 4096).contains(&address);
         (signal != 0).then(|| Fault {
+            in_field,
             signal,
-            address: shared.fault_address.load(Ordering::Relaxed),
+            address,
             arena: shared.arena.load(Ordering::Relaxed),
             arena_pages: shared.arena_pages.load(Ordering::Relaxed),
             noted,

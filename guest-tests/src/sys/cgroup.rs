@@ -32,6 +32,14 @@ impl Cgroup {
         Self::make(self.path.join(name))
     }
 
+    /// Makes a group beside this one.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn sibling(&self, name: &str) -> Result<Self> {
+        Self::make(self.path.with_file_name(name))
+    }
+
     fn make(path: PathBuf) -> Result<Self> {
         match std::fs::create_dir(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {

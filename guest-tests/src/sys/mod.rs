@@ -9,17 +9,34 @@
 use std::io;
 
 pub mod arena;
+pub mod armed;
+pub mod block;
 pub mod board;
 pub mod cgroup;
+pub mod cpu;
+pub mod diskfile;
+pub mod ext4;
+pub mod failslab;
+pub mod field;
 pub mod file;
+pub mod foreign;
+pub mod fork;
+pub mod forked;
 pub mod knob;
 pub mod machine;
+pub mod memfile;
+pub mod memory;
 pub mod pagemap;
+pub mod peek;
 pub mod proc;
 pub mod process;
 pub mod racepoint;
+pub mod soft_dirty;
 pub mod swap;
+pub mod thp;
+pub mod uffd;
 pub mod vmstat;
+pub mod zram;
 pub mod zswap;
 
 /// A system call or a kernel file that failed: what was being done, and the kernel's answer.

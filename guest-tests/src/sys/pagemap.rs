@@ -10,6 +10,9 @@ use std::os::unix::fs::FileExt;
 /// The most pages that one read may ask for.
 pub const PAGES_PER_READ_MAX: usize = 512;
 
+/// Numbers of swap areas that every kernel has room for; those above may stand for other kinds of entries.
+const AREAS_MIN: u64 = 23;
+
 /// One page's entry of a pagemap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Entry(pub u64);
@@ -40,16 +43,24 @@ impl Entry {
         self.bit(63)
     }
 
-    /// Its page-table entry names a swap slot (its content may still be in the swap cache).
+    /// Its page-table entry names a swap slot (its content may still be in the swap cache). Entries of
+    /// other kinds that the kernel shows as swapped too (migration, poison, userfaultfd's markers) don't count.
     #[must_use]
     pub fn swapped(self) -> bool {
-        self.bit(62)
+        self.bit(62) && self.0 & 31 < AREAS_MIN
     }
 
     /// It is a page of a file or shared memory.
     #[must_use]
     pub fn file_or_shared(self) -> bool {
         self.bit(61)
+    }
+
+    /// The page frame, where it is mapped and the reader may know it.
+    #[must_use]
+    pub fn frame(self) -> Option<u64> {
+        let frame = self.0 & ((1 << 55) - 1);
+        (self.present() && frame != 0).then_some(frame)
     }
 
     /// It is write-protected by userfaultfd.
@@ -125,13 +136,22 @@ impl Pagemap {
     /// # Panics
     /// When the range is longer than `into`, or than [`PAGES_PER_READ_MAX`].
     pub fn read(&self, arena: &Arena, range: Range<usize>, into: &mut [Entry]) -> Result<()> {
-        let into = &mut into[..range.len()];
+        self.read_at(arena.address(range.start), &mut into[..range.len()])
+    }
+
+    /// Reads the entries of the pages from an address on: as many as `into` has room for.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    ///
+    /// # Panics
+    /// When `into` is longer than [`PAGES_PER_READ_MAX`].
+    pub fn read_at(&self, address: u64, into: &mut [Entry]) -> Result<()> {
         let mut raw = [0u8; PAGES_PER_READ_MAX * 8];
-        let raw = &mut raw[..range.len() * 8];
-        let at = arena.address(range.start) / PAGE_LEN as u64 * 8;
+        let raw = &mut raw[..into.len() * 8];
         self.file
-            .read_exact_at(raw, at)
-            .doing(|| format!("reading the pagemap of pages {range:?}"))?;
+            .read_exact_at(raw, address / PAGE_LEN as u64 * 8)
+            .doing(|| format!("reading the pagemap of {} pages at {address:#x}", into.len()))?;
         for (entry, bytes) in into.iter_mut().zip(raw.chunks_exact(8)) {
             *entry = Entry(u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
         }
@@ -188,14 +208,20 @@ mod tests {
 
     #[test]
     fn the_largest_offset_keeps_clear_of_the_flags() {
-        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 1));
+        let entry = Entry(1 << 62 | 1 << 55 | ((1 << 55) - 10));
         assert_eq!(
             entry.slot(),
             Some(Slot {
-                area: 31,
+                area: 22,
                 offset: (1 << 50) - 1
             })
         );
+    }
+
+    #[test]
+    fn a_marker_is_no_slot() {
+        let poisoned = Entry(1 << 62 | 31);
+        assert!(!poisoned.swapped() && poisoned.slot().is_none());
     }
 
     #[test]

@@ -64,6 +64,17 @@ pub fn stack(pid: u32, tid: u32) -> String {
     file::read(format!("/proc/{pid}/task/{tid}/stack")).unwrap_or_else(|e| format!("not readable: {e}"))
 }
 
+/// What a thread does, in the kernel's letter: `R`, `S`, `D` …; `None` when it is gone.
+#[must_use]
+pub fn state(pid: u32, tid: u32) -> Option<char> {
+    parse_state(&file::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+}
+
+/// The field after the name, which may hold anything.
+fn parse_state(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// Guest time since boot, in nanoseconds.
 #[must_use]
 pub fn uptime_ns() -> u64 {
@@ -97,6 +108,13 @@ mod tests {
         assert_eq!(parse_steal_ms(stat), Some(800));
         assert_eq!(parse_steal_ms("cpu0 1 2 3 4 5 6 7 8\n"), None);
         assert_eq!(parse_steal_ms("cpu  1 2\n"), None);
+    }
+
+    #[test]
+    fn a_state_stands_after_a_name_that_may_hold_anything() {
+        assert_eq!(parse_state("7 (a) S (b)) D 1 2"), Some('D'));
+        assert_eq!(parse_state("7 (cut"), None);
+        assert!(state(std::process::id(), std::process::id()).is_some());
     }
 
     #[test]

@@ -48,9 +48,23 @@ fn c_path(device: &Path) -> Result<CString> {
 /// # Errors
 /// Those of `swapon`.
 pub fn on(device: &Path) -> Result<()> {
+    on_with(device, None)
+}
+
+/// The flag that says a priority is given, of `linux/swap.h`.
+const FLAG_PREFER: libc::c_int = 0x8000;
+/// The bits that hold it.
+const PRIORITY_MAX: u16 = 0x7fff;
+
+/// Switches a swap area on with a priority; areas of equal priority take turns.
+///
+/// # Errors
+/// Those of `swapon`.
+pub fn on_with(device: &Path, priority: Option<u16>) -> Result<()> {
     let path = c_path(device)?;
+    let flags = priority.map_or(0, |p| FLAG_PREFER | libc::c_int::from(p.min(PRIORITY_MAX)));
     // SAFETY: the path is a NUL-terminated string that outlives the call.
-    if unsafe { libc::swapon(path.as_ptr(), 0) } == 0 {
+    if unsafe { libc::swapon(path.as_ptr(), flags) } == 0 {
         Ok(())
     } else {
         Err(SysError::last(format!("swapon {}", device.display())))

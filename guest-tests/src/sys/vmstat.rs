@@ -5,12 +5,15 @@ use crate::catalogue::Counter;
 use std::collections::BTreeMap;
 
 /// Which line of /proc/vmstat is which counter.
-const LINES: [(Counter, &str); 5] = [
+const LINES: [(Counter, &str); 8] = [
     (Counter::SwapOut, "pswpout"),
     (Counter::SwapIn, "pswpin"),
     (Counter::ZswapStore, "zswpout"),
     (Counter::ZswapLoad, "zswpin"),
     (Counter::ZswapWriteback, "zswpwb"),
+    (Counter::PagesMigrated, "pgmigrate_success"),
+    (Counter::Collapses, "thp_collapse_alloc"),
+    (Counter::HugeSplits, "thp_split_page"),
 ];
 
 /// One look at the counters: totals since boot.

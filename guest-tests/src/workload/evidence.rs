@@ -15,6 +15,30 @@ pub enum Op {
     PageOut,
     /// Another thread verified it.
     Peek,
+    /// The owner dropped it (DONTNEED).
+    Drop,
+    /// The owner let the kernel take it (FREE).
+    Free,
+    /// The owner punched it out of its file.
+    Punch,
+    /// Its file was truncated before it, and extended again.
+    Truncate,
+    /// The owner asked for its huge page.
+    Collapse,
+    /// It was moved to another address.
+    Move,
+    /// It was moved here by `UFFDIO_MOVE`.
+    MovedHere,
+    /// It was moved away by `UFFDIO_MOVE`.
+    MovedAway,
+    /// It was filled by `UFFDIO_COPY` or `UFFDIO_ZEROPAGE`.
+    Fill,
+    /// Its write-protection was changed.
+    Protect,
+    /// It was poisoned.
+    Poison,
+    /// It was moved, or not, while another thread meddled with it.
+    Duel,
 }
 
 impl Op {
@@ -24,6 +48,18 @@ impl Op {
             Self::Rewrite => "rewritten",
             Self::PageOut => "paged out",
             Self::Peek => "read by another",
+            Self::Drop => "dropped",
+            Self::Free => "lazily freed",
+            Self::Punch => "punched out",
+            Self::Truncate => "truncated away and back",
+            Self::Collapse => "collapsed",
+            Self::Move => "moved",
+            Self::MovedHere => "moved here",
+            Self::MovedAway => "moved away",
+            Self::Fill => "filled",
+            Self::Protect => "protected or unprotected",
+            Self::Poison => "poisoned",
+            Self::Duel => "fought over in a duel",
         }
     }
 }

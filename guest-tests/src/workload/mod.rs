@@ -8,14 +8,25 @@ use crate::agent::link::{Finished, Job, Link, Told};
 use crate::catalogue::Workload;
 use crate::protocol::{Finding, Seen};
 use crate::sys::board::{Board, Lane};
-use crate::sys::{SysError, cgroup, swap};
+use crate::sys::knob::Knob;
+use crate::sys::{SysError, cgroup, failslab, swap, zram};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+pub mod antagonist;
+pub mod beside;
+pub mod canary;
+pub mod engine;
 pub mod evidence;
+pub mod khugepaged_collapse;
+pub mod phase;
+pub mod rest;
 pub mod stop;
 pub mod swapoff;
+pub mod tight;
+pub mod uffd_move;
+pub mod zram_writeback;
 pub mod zswap_pressure;
 
 /// Name of the control group that holds those of the workloads.
@@ -69,24 +80,49 @@ pub enum CaseError {
     Broken(String),
 }
 
+/// Lets the kernel's own watchdogs tell of a stuck CPU as soon as a silent worker is told of: with all
+/// CPUs stuck nobody else can, and 20 s, the default, outlasts many cells. A kernel without one of them
+/// is as good as before.
+fn watchdogs() -> Vec<Knob> {
+    let rows = [
+        // A soft lockup is told after twice this.
+        ("/proc/sys/kernel/watchdog_thresh", WORKER_PATIENCE_S / 2),
+        (
+            "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout",
+            WORKER_PATIENCE_S,
+        ),
+    ];
+    let set = |(path, seconds): (&str, u32)| Knob::set(path, &seconds.to_string()).ok();
+    rows.into_iter().filter_map(set).collect()
+}
+
 /// Runs a case's workload.
 ///
 /// # Errors
 /// When it could not be run to its end.
 pub fn run(env: &Env<'_>) -> Result<Finished, CaseError> {
+    let _watchdogs = watchdogs();
     match &env.job.case.workload {
+        Workload::ZramWriteback(params) => zram_writeback::run(env, params),
         Workload::ZswapPressure(params) => zswap_pressure::run(env, params),
+        Workload::Canary(params) => canary::run(env, params),
+        Workload::KhugepagedCollapse(params) => khugepaged_collapse::run(env, params),
+        Workload::UffdMove(params) => uffd_move::run(env, params),
     }
 }
 
-/// Cleans up after a case whose process has died: switches all swap off and removes the control groups.
+/// Cleans up after a case whose process has died: ends the failing of allocations, switches all swap
+/// off, removes the zram devices that it made and the control groups.
 ///
 /// # Errors
 /// When swap stays on.
 pub fn clean_up() -> Result<(), SysError> {
+    failslab::disarm();
+    khugepaged_collapse::clean_up();
     for area in swap::active()? {
         swapoff::run(Path::new(&area.path), &mut || true)?;
     }
+    zram::sweep();
     let top = Path::new(cgroup::ROOT).join(CGROUP);
     for child in std::fs::read_dir(&top).into_iter().flatten().flatten() {
         if child.path().is_dir() {

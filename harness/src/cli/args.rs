@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use crate::report::Format;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ pub(super) enum Command {
 Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
+  patchproof run --resume last
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
     /// Runs one cell of an earlier run again: same kernel, seed and parameters
@@ -38,6 +40,34 @@ Examples:
 
 Thread schedules are not promised to repeat: a race may need several goes.")]
     Replay(Replay),
+    /// Writes a report of a run: for people, for CI, for other programs
+    #[command(after_help = "\
+Examples:
+  patchproof report last --format html -o run.html
+  patchproof report last --format junit -o junit.xml
+  patchproof report last --format github >> \"$GITHUB_STEP_SUMMARY\"
+  patchproof run my.yaml --report html=run.html --report junit=junit.xml")]
+    Report(Report),
+    /// Prints how cells came out in earlier runs: pass rate, flakiness, time to detection
+    #[command(after_help = "\
+Examples:
+  patchproof history
+  patchproof history pressure.zswap_writeback
+  patchproof history 'small@qemu.*' --json")]
+    History(History),
+    /// Boots a kernel under virtme-ng and logs in over SSH
+    #[command(after_help = "\
+Examples:
+  patchproof shell fixed                                   a kernel of workflows/demo.yaml
+  patchproof shell defect --matrix my.yaml --host-root     with this host's files, read-only
+  patchproof shell fixed.small@qemu.pressure.off           the machine of a cell
+  patchproof shell arch/x86/boot/bzImage -- uname -r       one command in a kernel built by hand
+  patchproof shell fixed --put repro.c --get /tmp/out:out.txt -- 'cc repro.c && ./a.out > /tmp/out'
+
+The guest has no network. Without --host-root (or `trusted: true` in the matrix) it has a small root of
+its own: a shell, busybox, an SSH server. What is written there is gone with the guest. Exit code: the
+command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
+    Shell(Shell),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
     List(List),
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
@@ -45,7 +75,12 @@ Thread schedules are not promised to repeat: a race may need several goes.")]
 Examples:
   patchproof build workflows/demo.yaml
   patchproof build workflows/demo.yaml --filter 'fixed.*' --json | jq -r 'select(.event == \"kernel_ready\").dir'")]
-    Build(Run),
+    Build(Build),
+    /// Says what this host can do: tools, sandbox, space, and whether a kernel really boots
+    #[command(after_help = "\
+Exit code 3 where a demo could not run; each thing that is missing comes with the line that mends it.
+Whether the accelerator works is found out by booting a kernel of the cache, where there is one.")]
+    Doctor,
     /// Prints the workloads with their parameters, defaults and limits
     Workloads,
     /// Shows or shrinks what is kept: kernels, sources, build folders
@@ -73,6 +108,24 @@ pub(super) struct Selection {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
+    /// The matrix
+    #[arg(required_unless_present = "resume")]
+    pub(super) matrix: Option<PathBuf>,
+    /// Only cells whose id this glob matches, or contains it; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) filter: Vec<String>,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above the matrix that has them)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    pub(super) resume: Option<String>,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Build {
     #[command(flatten)]
     pub(super) what: Selection,
     #[command(flatten)]
@@ -88,12 +141,40 @@ pub(super) struct How {
     /// Whether patches are applied and built in a sandbox without network; `off` is for kernels that you trust
     #[arg(long, value_enum, default_value_t = Sandbox::On)]
     pub(super) sandbox: Sandbox,
+    /// Writes a report at the end, as `html=FILE`; may be repeated (formats: see `patchproof report --help`)
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
+    pub(super) report: Vec<(Format, PathBuf)>,
+    /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
+    #[arg(long)]
+    pub(super) freeze_on_finding: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Sandbox {
     On,
     Off,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Report {
+    /// A run: its folder, its id, a unique beginning of it, or `last`
+    #[arg(default_value = "last")]
+    pub(super) run: String,
+    /// text, ktap, junit, kcidb, html, github (Markdown for a step summary), annotations (`::error` lines)
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: Format,
+    /// Writes to a file, whole or not at all, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct History {
+    /// Only cells whose id this glob matches, or contains it
+    pub(super) case: Option<String>,
+    /// Only the newest runs, so many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(super) limit: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +185,41 @@ pub(super) struct Replay {
     pub(super) cell: String,
     #[command(flatten)]
     pub(super) how: How,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Shell {
+    /// A kernel of the matrix, a cell's id (or a part of it that only one machine's cells have), or a kernel image
+    pub(super) target: String,
+    /// The matrix
+    #[arg(long, value_name = "FILE", default_value = "workflows/demo.yaml")]
+    pub(super) matrix: PathBuf,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above the matrix that has them)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Shows the guest this host's files, read-only: for kernels that you trust
+    #[arg(long)]
+    pub(super) host_root: bool,
+    /// CPUs of the guest (default: the machine's)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) cpus: Option<u32>,
+    /// Memory of the guest, such as 1GiB (default: the machine's)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
+    /// Copies a file into the guest first (default place: the home folder there)
+    #[arg(long, value_name = "FILE[:PATH]")]
+    pub(super) put: Vec<String>,
+    /// Copies a file out of the guest at the end, whatever the command came to (default place: here)
+    #[arg(long, value_name = "PATH[:FILE]")]
+    pub(super) get: Vec<String>,
+    /// Gives the command a terminal
+    #[arg(short, long)]
+    pub(super) tty: bool,
+    #[command(flatten)]
+    pub(super) how: How,
+    /// Runs this in place of a login: one word is a line for the guest's shell, several are taken as they are
+    #[arg(last = true)]
+    pub(super) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,6 +251,13 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+}
+
+fn report(text: &str) -> Result<(Format, PathBuf), String> {
+    match text.split_once('=') {
+        Some((format, file)) if !file.is_empty() => Ok((format.parse()?, file.into())),
+        Some(_) | None => Err("write it as FORMAT=FILE, for example html=run.html".to_owned()),
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

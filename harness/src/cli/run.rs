@@ -1,7 +1,7 @@
 //! `run` and `replay`.
 
 use super::Done;
-use super::args::{How, Replay, Run, Sandbox, Selection};
+use super::args::{Build, How, Replay, Run, Sandbox, Selection};
 use super::show::Failure;
 use crate::host::Mode;
 use crate::host::dirs;
@@ -21,6 +21,8 @@ pub(super) struct Read {
     pub(super) spec: Spec,
     pub(super) plan: Plan,
     pub(super) root: PathBuf,
+    /// The run that it finishes, where it is none of its own.
+    resume: Option<PathBuf>,
 }
 
 /// Reads a matrix and picks its cells.
@@ -36,7 +38,12 @@ pub(super) fn read(what: &Selection) -> Result<Read, Failure> {
     } else {
         plan.select(&what.filter)?
     };
-    Ok(Read { spec, plan, root })
+    Ok(Read {
+        spec,
+        plan,
+        root,
+        resume: None,
+    })
 }
 
 fn folders(root: &Path) -> Folders {
@@ -60,61 +67,87 @@ fn root_above(matrix: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Where run folders are.
-fn runs() -> Result<PathBuf, Failure> {
+pub(super) fn runs() -> Result<PathBuf, Failure> {
     Ok(dirs::state()?.join("runs"))
 }
 
 pub(super) fn run(what: &Run, json: bool) -> Done {
-    let read = read(&what.what)?;
+    let Some(matrix) = &what.matrix else {
+        return resume(what.resume.as_deref().unwrap_or("last"), &what.how, json);
+    };
+    let read = read(&Selection {
+        matrix: matrix.clone(),
+        filter: what.filter.clone(),
+        root: what.root.clone(),
+    })?;
     start(read, &what.how, json, run::Until::Judged)
 }
 
-pub(super) fn build(what: &Run, json: bool) -> Done {
-    let read = read(&what.what)?;
-    start(read, &what.how, json, run::Until::Built)
+/// Finishes a run that was stopped, in its own folder.
+fn resume(run: &str, how: &How, json: bool) -> Done {
+    let dir = store::find(&runs()?, run)?;
+    let (mut read, header) = recorded(&dir, json)?;
+    read.plan
+        .cells
+        .retain(|cell| header.cells.is_empty() || header.cells.contains(&cell.id));
+    read.resume = Some(dir);
+    start(read, how, json, run::Until::Judged)
 }
 
-pub(super) fn replay(what: &Replay, json: bool) -> Done {
-    let run = store::find(&runs()?, &what.run)?;
-    let header: RunHeader = store::read_json(&run.join("run.json"))?;
-    let path = run.join("spec.yaml");
+/// The matrix of an earlier run, as it was then.
+fn recorded(dir: &Path, json: bool) -> Result<(Read, RunHeader), Failure> {
+    let header: RunHeader = store::read_json(&dir.join("run.json"))?;
+    let path = dir.join("spec.yaml");
     let text = std::fs::read(&path).map_err(|e| Failure::File(path, e))?;
     // Parsed under its old name, so that relative paths in it still start at its folder.
     let spec = spec::parse(&header.spec, &text, &folders(&header.root))?;
-    let mut plan = plan::expand(&spec)?;
-    plan.cells.retain(|cell| cell.id == what.cell);
-    if plan.cells.is_empty() {
-        return Err(Failure::NoCell(what.cell.clone()));
-    }
+    let plan = plan::expand(&spec)?;
     if header.agent != crate::machine::agent::hash() && !json {
         eprintln!(
             "note: the guest suite has changed since that run ({} then)",
             header.agent
         );
     }
-    start(
+    let root = header.root.clone();
+    Ok((
         Read {
             spec,
             plan,
-            root: header.root,
+            root,
+            resume: None,
         },
-        &what.how,
-        json,
-        run::Until::Judged,
-    )
+        header,
+    ))
 }
 
-fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
+pub(super) fn build(what: &Build, json: bool) -> Done {
+    let read = read(&what.what)?;
+    start(read, &what.how, json, run::Until::Built)
+}
+
+pub(super) fn replay(what: &Replay, json: bool) -> Done {
+    let run = store::find(&runs()?, &what.run)?;
+    let (mut read, _) = recorded(&run, json)?;
+    read.plan.cells.retain(|cell| cell.id == what.cell);
+    if read.plan.cells.is_empty() {
+        return Err(Failure::NoCell(what.cell.clone()));
+    }
+    start(read, &what.how, json, run::Until::Judged)
+}
+
+/// What a run is made of, as the command line says it.
+pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config, Failure> {
     let cores = how.cores.or_else(|| {
         std::thread::available_parallelism()
             .ok()
             .and_then(|n| u32::try_from(n.get()).ok())
     });
-    let config = Config {
+    Ok(Config {
         spec: Arc::new(read.spec),
         plan: read.plan,
         root: read.root,
         runs: runs()?,
+        resume: read.resume,
         cache: super::cache::open()?,
         sandbox: match how.sandbox {
             Sandbox::On => Mode::Bubblewrap,
@@ -122,8 +155,14 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         },
         cores: cores.unwrap_or(1),
         until,
+        freeze: how.freeze_on_finding,
         args: std::env::args().collect(),
-    };
+    })
+}
+
+fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
+    let config = config(read, how, until)?;
+    let mut dir = None;
     let mut reporter = report::for_output(json, std::io::stdout().is_terminal());
     // One worker is plenty: everything that takes CPU runs in children or on blocking threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,15 +170,32 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         .enable_all()
         .build()
         .map_err(|e| Failure::Own(format!("could not start: {e}")))?;
-    runtime.block_on(drive(config, reporter.as_mut()))
+    let code = runtime.block_on(drive(config, reporter.as_mut(), &mut dir))?;
+    let Some(dir) = dir else { return Ok(code) };
+    super::history::remember(&dir);
+    let mut all_written = true;
+    for (format, file) in &how.report {
+        if let Err(e) = report::write(&dir, *format, Some(file)) {
+            super::show::failure(&e.into(), json);
+            all_written = false;
+        }
+    }
+    // What was found of the kernels counts for more than a report that could not be written.
+    Ok(if all_written || code == 1 { code } else { 3 })
 }
 
-async fn drive(config: Config, reporter: &mut dyn Reporter) -> Done {
+async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<PathBuf>) -> Done {
     let (stop, stopped) = watch::channel(false);
     let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
     let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
     tokio::spawn(watch_signals(interrupt, terminate, stop));
-    let summary = run::run(config, |event: &Event| reporter.event(event), stopped).await?;
+    let show = |event: &Event| {
+        if let Event::RunStarted { dir: at, .. } = event {
+            *dir = Some(at.clone());
+        }
+        reporter.event(event);
+    };
+    let summary = run::run(config, show, stopped).await?;
     Ok(summary.exit)
 }
 

@@ -1,11 +1,14 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
-use crate::run::RunError;
+use crate::report::ReportError;
+use crate::run::{RunError, ShellError};
 use crate::source::CacheError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
+use crate::store::history::HistoryError;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -31,6 +34,12 @@ pub(super) enum Failure {
     Dirs(#[from] DirsError),
     #[error(transparent)]
     Cache(#[from] CacheError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    History(#[from] HistoryError),
     #[error("{matrix}: no folder at or above it has kconfigs/ and patches/", matrix = .0.display())]
     #[diagnostic(help("name it with --root DIR"))]
     NoRoot(PathBuf),
@@ -39,6 +48,15 @@ pub(super) enum Failure {
         "`patchproof list` prints the cells of a matrix; summary.json in the run's folder those of a run"
     ))]
     NoCell(String),
+    #[error("{0}")]
+    #[diagnostic(help("`patchproof list MATRIX` prints kernels and cells; --matrix names another matrix"))]
+    NoTarget(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Shell(#[from] ShellError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ssh(#[from] SshError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -53,11 +71,16 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::Store(StoreError::NoRun { .. }) => 2,
+            Self::NoTarget(_) => 2,
+            Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
+            | Self::Report(_)
+            | Self::History(_)
             | Self::Cache(_)
             | Self::Dirs(_)
+            | Self::Shell(_)
+            | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => 3,
         }
@@ -70,11 +93,16 @@ impl Failure {
             Self::Plan(e) => e.render_plain(),
             Self::Run(_)
             | Self::Store(_)
+            | Self::Report(_)
+            | Self::History(_)
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::NoRoot(_)
             | Self::NoCell(_)
+            | Self::NoTarget(_)
             | Self::Limit(..)
+            | Self::Shell(_)
+            | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => {
                 let help =

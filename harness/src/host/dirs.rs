@@ -31,6 +31,16 @@ pub fn state() -> Result<PathBuf, DirsError> {
     )
 }
 
+/// What is installed for patchproof alone. `PATCHPROOF_DATA_DIR`, else `patchproof` in `XDG_DATA_HOME` or `~/.local/share`.
+///
+/// # Errors
+/// Where none of the variables says.
+pub fn data() -> Result<PathBuf, DirsError> {
+    place("PATCHPROOF_DATA_DIR", "XDG_DATA_HOME", ".local/share", &|name| {
+        std::env::var_os(name)
+    })
+}
+
 /// A folder for sockets, ours alone; its path is short, as a socket's has to be (107 bytes).
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 mod cgroup;
 mod control;
 pub mod dirs;
+pub mod doctor;
 pub mod fs;
 mod ids;
 mod job;

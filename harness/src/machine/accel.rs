@@ -5,6 +5,7 @@
 //! nothing to do, under KVM and with a deadline; only a guest that says hello and done, and then
 //! powers off, makes it KVM. The verdict is remembered for this boot of the host, this kernel and this QEMU.
 
+use super::backend::Backend;
 use super::boot::boot;
 use super::frames::FrameLog;
 use super::{Deadlines, MachineConfig, MachineEnd, MachineRun, initramfs};
@@ -111,7 +112,7 @@ async fn auto(probe: &Probe) -> AccelChoice {
             ..choice
         };
     }
-    let choice = match trial(probe).await {
+    let choice = match try_kvm(probe).await {
         // A host that cannot even try says nothing about KVM that is worth remembering.
         Err(why) => return AccelChoice::new(Accel::Tcg, why),
         Ok(choice) => choice,
@@ -123,13 +124,37 @@ async fn auto(probe: &Probe) -> AccelChoice {
     choice
 }
 
-/// Boots the kernel under KVM, with nothing to do.
-async fn trial(probe: &Probe) -> Result<AccelChoice, String> {
-    let dir = tempfile::tempdir().map_err(|e| format!("no folder for a trial boot under KVM: {e}"))?;
+/// Boots the kernel with nothing to do; how long that took, in seconds.
+///
+/// # Errors
+/// Why it did not get to its end, for people.
+pub async fn trial(probe: &Probe, accel: Accel) -> Result<f64, String> {
+    judge(&boot_once(probe, accel).await?)?
+}
+
+/// Finds out whether KVM boots the kernel.
+async fn try_kvm(probe: &Probe) -> Result<AccelChoice, String> {
+    let host = |why| format!("the trial boot under KVM could not be made: {why}");
+    let run = boot_once(probe, Accel::Kvm).await.map_err(host)?;
+    Ok(match judge(&run).map_err(host)? {
+        Ok(boot_s) => AccelChoice::new(
+            Accel::Kvm,
+            format!("a trial boot reached the agent in {boot_s:.1} s"),
+        ),
+        Err(why) => AccelChoice::new(
+            Accel::Tcg,
+            format!("/dev/kvm opens, but a trial boot under KVM failed: {why}"),
+        ),
+    })
+}
+
+async fn boot_once(probe: &Probe, accel: Accel) -> Result<MachineRun, String> {
+    let dir = tempfile::tempdir().map_err(|e| format!("no folder for it: {e}"))?;
     let within = probe.within.unwrap_or(TRIAL_WITHIN);
     let config = MachineConfig {
         qemu: probe.qemu.clone(),
-        accel: Accel::Kvm,
+        backend: Backend::Qemu,
+        accel,
         kernel: probe.kernel.clone(),
         base: Arc::clone(&probe.base),
         request: Request {
@@ -143,27 +168,25 @@ async fn trial(probe: &Probe) -> Result<AccelChoice, String> {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch"),
+        freeze_on_finding: false,
         deadlines: Deadlines {
             first_frame: within,
             silence: within,
             case_end: within,
             power_off: within,
+            last_words: Duration::ZERO,
         },
     };
     let (events, _nobody) = mpsc::channel(1);
     let (_never, cancel) = watch::channel(false);
-    judge(&boot(&config, events, cancel).await)
+    Ok(boot(&config, events, cancel).await)
 }
 
-/// What a trial boot says.
-fn judge(run: &MachineRun) -> Result<AccelChoice, String> {
+/// What a trial boot says: the seconds that it took, or why it failed; an outer error where the host failed it.
+pub(super) fn judge(run: &MachineRun) -> Result<Result<f64, String>, String> {
     let why = match &run.end {
         MachineEnd::PoweredOff if spoke(&run.frames) => {
-            let seconds = run.boot_s.unwrap_or_default();
-            return Ok(AccelChoice::new(
-                Accel::Kvm,
-                format!("a trial boot reached the agent in {seconds:.1} s"),
-            ));
+            return Ok(Ok(run.boot_s.unwrap_or_default()));
         }
         MachineEnd::PoweredOff => "the guest powered off without its frames".to_owned(),
         MachineEnd::Panicked => "the guest's kernel panicked".to_owned(),
@@ -177,15 +200,10 @@ fn judge(run: &MachineRun) -> Result<AccelChoice, String> {
             )
         }
         MachineEnd::Deadline { awaited } => format!("waited in vain for {}", awaited.words()),
-        MachineEnd::Cancelled => return Err("the trial boot under KVM was cancelled".to_owned()),
-        MachineEnd::NotStarted(e) | MachineEnd::HostFailed(e) => {
-            return Err(format!("the trial boot under KVM could not be made: {e}"));
-        }
+        MachineEnd::Cancelled => return Err("it was cancelled".to_owned()),
+        MachineEnd::NotStarted(e) | MachineEnd::HostFailed(e) => return Err(e.to_string()),
     };
-    Ok(AccelChoice::new(
-        Accel::Tcg,
-        format!("/dev/kvm opens, but a trial boot under KVM failed: {why}"),
-    ))
+    Ok(Err(why))
 }
 
 fn spoke(frames: &FrameLog) -> bool {

@@ -10,11 +10,14 @@ use super::deadlines::{Awaited, Watch};
 use super::end::{Causes, MachineEnd, MachineError};
 use super::frames::FrameLog;
 use super::qemu;
-use super::qmp::Event;
+use super::qmp::{Event, Order};
 use super::runtime_dir::RuntimeDir;
+use super::ssh::{Patience, SshError};
 use super::usage::Usage;
-use super::{MachineConfig, MachineEvent, MachineRun, boot_args};
+use super::visit::{self, Caller, Visit};
+use super::{Backend, Deadlines, Frozen, MachineConfig, MachineEvent, MachineRun, boot_args, virtme};
 use crate::host::{Cmd, Finished, Job, Killer, ProcessError};
+use guest_tests::protocol::Body;
 use std::fs::{self, File};
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -38,9 +41,30 @@ pub async fn boot(
     events: mpsc::Sender<MachineEvent>,
     cancel: watch::Receiver<bool>,
 ) -> MachineRun {
+    run(config, events, cancel, None).await
+}
+
+/// Boots a machine for a visit over SSH in place of the suite. Only virtme-ng's guests can be visited.
+///
+/// The machine does not end with the visit: whoever visits turns `cancel` then.
+pub async fn boot_and_visit(
+    config: &MachineConfig,
+    events: mpsc::Sender<MachineEvent>,
+    cancel: watch::Receiver<bool>,
+    visit: Visit,
+) -> MachineRun {
+    run(config, events, cancel, Some(visit)).await
+}
+
+async fn run(
+    config: &MachineConfig,
+    events: mpsc::Sender<MachineEvent>,
+    cancel: watch::Receiver<bool>,
+    visit: Option<Visit>,
+) -> MachineRun {
     let started_at = Instant::now();
     let mut record = Record::new(config, started_at, events);
-    let (end, dirs) = match start(config, &record.files).await {
+    let (end, dirs) = match start(config, &record.files, visit).await {
         Ok(mut running) => (record.follow(&mut running, cancel).await, Some(running.dirs)),
         Err(e) => (MachineEnd::NotStarted(e), None),
     };
@@ -56,7 +80,7 @@ struct Running {
     killer: KillOnDrop,
     reports: mpsc::Receiver<Report>,
     gone: watch::Sender<bool>,
-    quit: watch::Sender<bool>,
+    orders: mpsc::UnboundedSender<Order>,
     dirs: (RuntimeDir, TempDir),
 }
 
@@ -69,24 +93,67 @@ impl Drop for KillOnDrop {
 }
 
 /// Prepares everything and starts QEMU.
-async fn start(config: &MachineConfig, files: &Files) -> Result<Running, MachineError> {
+async fn start(config: &MachineConfig, files: &Files, visit: Option<Visit>) -> Result<Running, MachineError> {
     let line = boot_args::command_line(&config.boot_args)
         .map_err(|(arg, why)| MachineError::BootArg { arg, why })?;
-    File::open(&config.kernel)
-        .and_then(|f| f.metadata())
-        .and_then(|m| {
-            if m.is_file() {
-                Ok(())
-            } else {
-                Err(std::io::ErrorKind::IsADirectory.into())
-            }
-        })
-        .map_err(|source| MachineError::Kernel {
-            path: config.kernel.clone(),
-            source,
-        })?;
+    check_kernel(&config.kernel)?;
     let scratch = scratch(config)?;
-    let initrd = scratch.path().join("initrd");
+    let disks = disks(config, scratch.path())?;
+    let runtime_dir = RuntimeDir::new().map_err(|source| MachineError::File {
+        what: "making a folder for sockets",
+        path: "/tmp".into(),
+        source,
+    })?;
+    let mut channels = Channels::listen(&runtime_dir)?;
+    let (cmd, caller) = match &config.backend {
+        Backend::Qemu => (plain(config, &line, &disks, scratch.path(), &channels)?, None),
+        Backend::Virtme(virtme) => {
+            let ready = virtme::prepare(virtme, config, &disks, scratch.path(), &runtime_dir, &channels)?;
+            let log = config.evidence.join("agent.log");
+            let visit = visit.unwrap_or_else(|| visit::suite(virtme.agent, &config.request, log));
+            // A visit may last, each of its steps may not.
+            let fair = Deadlines::on(config.accel).of(&config.backend);
+            let caller = channels.take_ssh().map(|listener| Caller {
+                listener,
+                keys: ready.keys,
+                patience: Patience {
+                    first_byte: config.deadlines.first_frame.min(fair.first_frame),
+                    step: config.deadlines.silence.min(fair.silence),
+                },
+                visit,
+            });
+            (ready.cmd, caller)
+        }
+    };
+    let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+    let (gone, is_gone) = watch::channel(false);
+    let (orders, given) = mpsc::unbounded_channel();
+    channels.read(files, &report, &is_gone, given)?;
+    let job = start_job(cmd).await?;
+    let killer = KillOnDrop(job.killer());
+    if let Some(caller) = caller {
+        tokio::spawn(caller.run(report, is_gone));
+    }
+    let exit = tokio::task::spawn_blocking(move || job.wait());
+    Ok(Running {
+        exit,
+        killer,
+        reports,
+        gone,
+        orders,
+        dirs: (runtime_dir, scratch),
+    })
+}
+
+/// Plain QEMU, over an initramfs with the agent and its request.
+fn plain(
+    config: &MachineConfig,
+    line: &str,
+    disks: &[(String, PathBuf)],
+    scratch: &Path,
+    channels: &Channels,
+) -> Result<Cmd, MachineError> {
+    let initrd = scratch.join("initrd");
     config
         .base
         .write_file(&config.request, &initrd)
@@ -95,39 +162,35 @@ async fn start(config: &MachineConfig, files: &Files) -> Result<Running, Machine
             path: initrd.clone(),
             source,
         })?;
-    let disks = disks(config, scratch.path())?;
-    let runtime_dir = RuntimeDir::new().map_err(|source| MachineError::File {
-        what: "making a folder for sockets",
-        path: "/tmp".into(),
-        source,
-    })?;
-    let channels = Channels::listen(&runtime_dir)?;
-    let args = qemu::argv(&qemu::Machine {
+    let mut args = qemu::argv(&qemu::Machine {
         accel: config.accel,
         cpus: config.cpus,
         memory_mib: config.memory_mib,
         kernel: &config.kernel,
         initrd: &initrd,
-        command_line: &line,
-        disks: &disks,
+        command_line: line,
+        disks,
         console: channels.console(),
         frames: channels.frames(),
         qmp: channels.qmp(),
     });
-    let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
-    let (gone, is_gone) = watch::channel(false);
-    let (quit, is_quit) = watch::channel(false);
-    channels.read(files, &report, &is_gone, is_quit)?;
-    let job = start_job(Cmd::new(&config.qemu).args(args)).await?;
-    let killer = KillOnDrop(job.killer());
-    let exit = tokio::task::spawn_blocking(move || job.wait());
-    Ok(Running {
-        exit,
-        killer,
-        reports,
-        gone,
-        quit,
-        dirs: (runtime_dir, scratch),
+    if config.freeze_on_finding {
+        args.extend(qemu::VMCOREINFO.map(Into::into));
+    }
+    Ok(Cmd::new(&config.qemu).args(args))
+}
+
+fn check_kernel(path: &Path) -> Result<(), MachineError> {
+    let readable = File::open(path).and_then(|f| f.metadata()).and_then(|m| {
+        if m.is_file() {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::IsADirectory.into())
+        }
+    });
+    readable.map_err(|source| MachineError::Kernel {
+        path: path.to_owned(),
+        source,
     })
 }
 
@@ -205,6 +268,12 @@ struct Record {
     pid: Option<i32>,
     usage: Usage,
     accel: super::Accel,
+    last_words: Duration,
+    freeze: bool,
+    /// Where a frozen guest can be looked at.
+    frozen: Option<(PathBuf, PathBuf)>,
+    /// When the guest was asked, by an NMI, why something did not come.
+    asked_at: Option<Instant>,
 }
 
 /// What the loop does next.
@@ -212,6 +281,10 @@ struct Record {
 enum Step {
     /// Goes on.
     Go,
+    /// The guest found something that somebody wants to look at: it is stopped.
+    Freeze,
+    /// Something did not come: the guest is asked why, and then ended.
+    Ask,
     /// The machine stopped: QEMU is told to quit.
     Quit,
     /// QEMU is ended.
@@ -235,6 +308,10 @@ impl Record {
             pid: None,
             usage: Usage::default(),
             accel: config.accel,
+            last_words: config.deadlines.last_words,
+            freeze: config.freeze_on_finding,
+            frozen: None,
+            asked_at: None,
         }
     }
 
@@ -243,7 +320,12 @@ impl Record {
         let mut killed_at: Option<Instant> = None;
         let exit = loop {
             let (until, awaited) = self.watch.awaited();
-            let until = killed_at.map_or(until, |at| at + GONE_WITHIN);
+            let until = match (killed_at, self.asked_at) {
+                (Some(at), _) => at + GONE_WITHIN,
+                (None, Some(at)) => at + self.last_words,
+                (None, None) => until,
+            };
+            let patient = self.frozen.is_some() && killed_at.is_none();
             let step = tokio::select! {
                 // A guest that never stops talking puts off neither the caller nor a deadline; but
                 // what it said before its end counts before its end.
@@ -252,7 +334,7 @@ impl Record {
                     self.causes.note(MachineEnd::Cancelled);
                     Step::Kill
                 }
-                () = tokio::time::sleep_until(until.into()) => {
+                () = tokio::time::sleep_until(until.into()), if !patient => {
                     if killed_at.is_some() {
                         return MachineEnd::HostFailed(MachineError::Stuck);
                     }
@@ -263,9 +345,19 @@ impl Record {
             };
             match step {
                 Step::Go => {}
+                // An order that nobody takes any more means that QEMU is gone, which its exit tells.
+                Step::Freeze => {
+                    let _ = self
+                        .freeze(&running.dirs.0)
+                        .map(|order| running.orders.send(order));
+                }
+                Step::Ask => {
+                    self.asked_at = Some(Instant::now());
+                    let _ = running.orders.send(Order::Nmi);
+                }
                 Step::Quit => {
                     self.watch.leave(Instant::now());
-                    running.quit.send_replace(true);
+                    let _ = running.orders.send(Order::Quit);
                 }
                 Step::Kill if killed_at.is_none() => {
                     self.sample();
@@ -300,11 +392,27 @@ impl Record {
                 return step;
             }
         }
+        if self.asked_at.is_some() {
+            return Step::Kill;
+        }
         if self.watch.awaited().0 > Instant::now() {
             return Step::Go;
         }
         self.causes.note(MachineEnd::Deadline { awaited });
-        Step::Kill
+        // Only a machine that runs can be asked.
+        if self.pid.is_some() && !self.last_words.is_zero() {
+            Step::Ask
+        } else {
+            Step::Kill
+        }
+    }
+
+    /// Notes where the guest can be looked at; what QEMU is to do for it.
+    fn freeze(&mut self, dir: &RuntimeDir) -> Option<Order> {
+        let gdb = dir.socket("gdb").ok()?;
+        let dump = std::path::absolute(self.files.console.with_file_name("guest-memory.elf")).ok()?;
+        self.frozen = Some((gdb.clone(), dump.clone()));
+        Some(Order::Freeze { gdb, dump })
     }
 
     fn take(&mut self, report: Report) -> Step {
@@ -319,15 +427,32 @@ impl Record {
                 self.sample();
                 self.watch.frame(&frame, at);
                 self.tell(MachineEvent::Frame(frame.clone(), at));
+                let found = matches!(frame.body, Body::Finding(_));
                 self.frames.push(*frame, len);
+                if found && self.freeze && self.frozen.is_none() {
+                    return Step::Freeze;
+                }
             }
             Report::Qmp(event) => return self.take_event(event),
+            Report::Visited(made) => return self.visited(made),
             Report::Failed(e) => {
                 self.causes.note(MachineEnd::HostFailed(e));
                 return Step::Kill;
             }
         }
         Step::Go
+    }
+
+    /// Only a way in that is barred is a cause, and only while the guest has said nothing: once frames
+    /// flow, they tell how it goes on; a session that is lost tells nothing.
+    fn visited(&mut self, made: Result<(), SshError>) -> Step {
+        match made {
+            Err(e) if !e.is_lost() && self.frames.total == 0 => {
+                self.causes.note(MachineEnd::HostFailed(MachineError::Ssh(e)));
+                Step::Kill
+            }
+            Ok(()) | Err(_) => Step::Go,
+        }
     }
 
     fn take_event(&mut self, event: Event) -> Step {
@@ -343,6 +468,13 @@ impl Record {
                 Step::Go
             }
             Event::DiskError { .. } => Step::Kill,
+            Event::Dumped(done) => {
+                if let Some((gdb, dump)) = self.frozen.clone() {
+                    let dump = done.map(|()| dump);
+                    self.tell(MachineEvent::Frozen(Frozen { gdb, dump }));
+                }
+                Step::Go
+            }
         }
     }
 
@@ -365,6 +497,7 @@ impl Record {
             console_kept: self.console_kept,
             frames_raw: self.files.frames,
             frames: self.frames,
+            asked: self.asked_at.is_some(),
             accel: self.accel,
             boot_s: self.boot_s,
             wall_s: self.started_at.elapsed().as_secs_f64(),

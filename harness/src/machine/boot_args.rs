@@ -16,6 +16,10 @@ const ALWAYS: &[&str] = &[
     // Otherwise a guest lives on after an oops and may report success.
     "oops=panic",
     "hung_task_panic=1",
+    // A guest that hangs is asked by an NMI what its CPUs do: the answer is a panic with
+    // all their stacks, and those of blocked tasks.
+    "unknown_nmi_panic",
+    "panic_print=0xc0",
     // Reset at once; the machine ends there, for it is started with `-no-reboot` semantics.
     "panic=-1",
     // The agent writes its frames' numbers into the log: they may not be rate-limited away.
@@ -34,6 +38,8 @@ const OURS: &[&str] = &[
     "ignore_loglevel",
     "oops",
     "hung_task_panic",
+    "unknown_nmi_panic",
+    "panic_print",
     "panic",
     "printk.devkmsg",
     "init",
@@ -104,6 +110,14 @@ pub fn command_line(more: &[String]) -> Result<String, (String, BootArgError)> {
         }
     }
     Ok(line)
+}
+
+/// The arguments one by one: what every guest gets, then what is added (unchecked).
+pub fn words(more: &[String]) -> impl Iterator<Item = String> + '_ {
+    ALWAYS
+        .iter()
+        .map(|&arg| arg.to_owned())
+        .chain(more.iter().cloned())
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use super::bounded::{BoundedFile, Kept};
 use super::end::MachineError;
 use super::frames::{Decoder, StreamEnd};
-use super::qmp;
+use super::qmp::{self, Order};
 use super::runtime_dir::RuntimeDir;
+use super::ssh::SshError;
 use guest_tests::protocol::Frame;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,15 +34,18 @@ pub(super) enum Report {
     ConsoleEnd(Kept),
     /// The frames ended.
     FramesEnd(StreamEnd),
+    /// The visit over SSH has ended.
+    Visited(Result<(), SshError>),
     /// Something of ours failed.
     Failed(MachineError),
 }
 
-/// The three sockets, before QEMU is there.
+/// The sockets, before QEMU is there.
 pub(super) struct Channels {
     console: (PathBuf, UnixListener),
     frames: (PathBuf, UnixListener),
     qmp: (PathBuf, UnixListener),
+    ssh: (PathBuf, Option<UnixListener>),
 }
 
 /// Where the streams are kept.
@@ -61,9 +65,11 @@ impl Channels {
             };
             let path = dir.socket(name).map_err(failed)?;
             let listener = UnixListener::bind(&path).map_err(failed)?;
-            Ok((path, listener))
+            Ok::<_, MachineError>((path, listener))
         };
+        let (ssh, door) = listen("ssh")?;
         Ok(Self {
+            ssh: (ssh, Some(door)),
             console: listen("console")?,
             frames: listen("frames")?,
             qmp: listen("qmp")?,
@@ -82,14 +88,23 @@ impl Channels {
         &self.qmp.0
     }
 
+    pub(super) fn ssh(&self) -> &Path {
+        &self.ssh.0
+    }
+
+    /// The way in over SSH, once: it is not read here.
+    pub(super) fn take_ssh(&mut self) -> Option<UnixListener> {
+        self.ssh.1.take()
+    }
+
     /// Starts the tasks that read. `gone` turns true when QEMU has ended; each task then takes what
-    /// is left and ends. `quit` turns true when QEMU is to quit.
+    /// is left and ends. What comes through `orders` is told to QEMU.
     pub(super) fn read(
         self,
         files: &Files,
         reports: &mpsc::Sender<Report>,
         gone: &watch::Receiver<bool>,
-        quit: watch::Receiver<bool>,
+        orders: mpsc::UnboundedReceiver<Order>,
     ) -> Result<(), MachineError> {
         let pump = |listener, path: &Path, meaning| {
             let failed = |source| MachineError::File {
@@ -98,7 +113,7 @@ impl Channels {
                 source,
             };
             let file = BoundedFile::create(path).map_err(failed)?;
-            Ok(Pump {
+            Ok::<_, MachineError>(Pump {
                 path: path.to_owned(),
                 file,
                 listener,
@@ -111,7 +126,7 @@ impl Channels {
         let frames = pump(self.frames.1, &files.frames, Meaning::Frames(Decoder::default()))?;
         tokio::spawn(console.run());
         tokio::spawn(frames.run());
-        tokio::spawn(run_qmp(self.qmp.1, reports.clone(), gone.clone(), quit));
+        tokio::spawn(run_qmp(self.qmp.1, reports.clone(), gone.clone(), orders));
         Ok(())
     }
 }
@@ -187,7 +202,7 @@ impl Meaning {
 }
 
 /// Waits for QEMU to connect; `None` when it ended without.
-async fn accept(listener: UnixListener, gone: &mut watch::Receiver<bool>) -> Option<UnixStream> {
+pub(super) async fn accept(listener: UnixListener, gone: &mut watch::Receiver<bool>) -> Option<UnixStream> {
     let connected = tokio::select! {
         biased;
         connected = listener.accept() => Some(connected),
@@ -206,12 +221,12 @@ async fn run_qmp(
     listener: UnixListener,
     reports: mpsc::Sender<Report>,
     mut gone: watch::Receiver<bool>,
-    quit: watch::Receiver<bool>,
+    orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let Some(stream) = accept(listener, &mut gone).await else {
         return;
     };
-    if let Err(e) = serve_qmp(stream, &reports, quit).await {
+    if let Err(e) = serve_qmp(stream, &reports, orders).await {
         // Talk that breaks off because QEMU ended is told by its exit status.
         if !*gone.borrow() && e.kind() == io::ErrorKind::InvalidData {
             send(&reports, Report::Failed(MachineError::Qmp(e))).await;
@@ -222,16 +237,16 @@ async fn run_qmp(
 async fn serve_qmp(
     stream: UnixStream,
     reports: &mpsc::Sender<Report>,
-    mut quit: watch::Receiver<bool>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> io::Result<()> {
     let pid = stream.peer_cred()?.pid();
     let (mut control, mut events) = qmp::negotiate(stream).await?;
     send(reports, Report::Up(pid)).await;
-    control.execute("cont").await?;
+    control.cont().await?;
     let speak = async {
-        if quit.wait_for(|quit| *quit).await.is_ok() {
+        while let Some(order) = orders.recv().await {
             // An error here means that QEMU is gone already.
-            let _ = control.execute("quit").await;
+            let _ = control.order(&order).await;
         }
         std::future::pending::<()>().await;
     };

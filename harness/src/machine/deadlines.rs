@@ -4,12 +4,19 @@
 //! lockups 20 s) speak before `silence` runs out, so that a hang has a name before it is ended.
 
 use super::accel::Accel;
+use super::backend::Backend;
 use guest_tests::protocol::{Body, CaseRequest, Frame};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// How much longer everything may take under software emulation. Nothing else scales a deadline.
 const EMULATION_FACTOR: u32 = 2;
+
+/// How much longer the way to the agent may take over a distribution's user land.
+const USERLAND_FACTOR: u32 = 3;
+
+/// How long a visit may last at most: longer than anybody stays.
+const VISIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long a machine may take, each part by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub struct Deadlines {
     pub case_end: Duration,
     /// From the last frame (or the news of a panic) to the end of QEMU.
     pub power_off: Duration,
+    /// From an NMI, by which a guest that hangs is asked what its CPUs do, to its last words. Zero does not ask.
+    pub last_words: Duration,
 }
 
 impl Deadlines {
@@ -33,10 +42,36 @@ impl Deadlines {
             silence: Duration::from_secs(30),
             case_end: Duration::from_secs(30),
             power_off: Duration::from_secs(10),
+            last_words: Duration::from_secs(5),
         };
         match accel {
             Accel::Kvm => base,
             Accel::Tcg => base.times(EMULATION_FACTOR),
+        }
+    }
+
+    /// What is fair on a backend: one boots a user land of a whole distribution before the agent starts.
+    #[must_use]
+    pub fn of(self, backend: &Backend) -> Self {
+        match backend {
+            Backend::Qemu => self,
+            Backend::Virtme(_) => Self {
+                first_frame: self.first_frame * USERLAND_FACTOR,
+                ..self
+            },
+        }
+    }
+
+    /// What is fair where somebody logs in by hand: nothing is waited for, not even the boot, which the
+    /// visitor's own patience ends.
+    #[must_use]
+    pub fn for_a_visit(self) -> Self {
+        Self {
+            silence: VISIT_MAX,
+            case_end: VISIT_MAX,
+            // The suite, which sends the first frame, is not started.
+            first_frame: VISIT_MAX,
+            ..self
         }
     }
 
@@ -46,6 +81,7 @@ impl Deadlines {
             silence: self.silence * factor,
             case_end: self.case_end * factor,
             power_off: self.power_off * factor,
+            last_words: self.last_words * factor,
         }
     }
 }
@@ -110,7 +146,7 @@ impl Watch {
             }
             Body::End(_) => self.case_end = None,
             Body::Done(_) => self.leave(now),
-            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) => {}
+            Body::Hello(_) | Body::Progress(_) | Body::Finding(_) | Body::Coverage(_) => {}
         }
     }
 
@@ -139,12 +175,14 @@ mod tests {
     use guest_tests::protocol::{Done, End, Outcome, Progress, Start};
 
     fn deadlines() -> Deadlines {
-        let [first_frame, silence, case_end, power_off] = [20, 30, 40, 10].map(Duration::from_secs);
+        let [first_frame, silence, case_end, power_off, last_words] =
+            [20, 30, 40, 10, 5].map(Duration::from_secs);
         Deadlines {
             first_frame,
             silence,
             case_end,
             power_off,
+            last_words,
         }
     }
 

@@ -3,6 +3,8 @@
 use super::boot_args::BootArgError;
 use super::deadlines::Awaited;
 use super::qmp::{Event, Reason};
+use super::ssh::SshError;
+use super::virtme::VirtmeError;
 use crate::host::{Finished, ProcessError, Status};
 use std::io;
 use std::path::PathBuf;
@@ -108,6 +110,14 @@ pub enum MachineError {
     /// QEMU could not be run or waited for.
     #[error("QEMU could not be run")]
     Process(#[source] ProcessError),
+    /// virtme-ng could not be prepared.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Virtme(#[from] VirtmeError),
+    /// There is no way into the guest over SSH, although it runs.
+    #[error("the guest runs, but could not be entered over SSH")]
+    #[diagnostic(help("the end of the guest's console says what its SSH server said"))]
+    Ssh(#[source] SshError),
     /// QEMU was ended, and is still there.
     #[error("QEMU did not go away after it was ended")]
     #[diagnostic(help("a process that no signal ends is stuck in the host's kernel: look into `dmesg`"))]
@@ -124,7 +134,10 @@ impl MachineError {
             Self::QemuMissing { .. } | Self::Kernel { .. } | Self::BootArg { .. } | Self::Disk { .. } => {
                 false
             }
-            Self::Qmp(_) | Self::Process(_) | Self::Stuck => false,
+            Self::Virtme(VirtmeError::Root { source, .. } | VirtmeError::File { source, .. }) => {
+                source.kind() == io::ErrorKind::StorageFull
+            }
+            Self::Virtme(_) | Self::Ssh(_) | Self::Qmp(_) | Self::Process(_) | Self::Stuck => false,
         }
     }
 }
@@ -151,8 +164,8 @@ impl Causes {
             Event::DiskError { full, reason } => {
                 self.note(MachineEnd::HostFailed(MachineError::GuestDisk { full, reason }));
             }
-            // The exit status says more.
-            Event::Shutdown(Reason::Other(_)) => {}
+            // The exit status says more; a dump says nothing about the end.
+            Event::Shutdown(Reason::Other(_)) | Event::Dumped(_) => {}
         }
     }
 

@@ -1,18 +1,21 @@
-//! Machines: boots a kernel in QEMU with the guest agent as its /init, and tells how that went.
+//! Machines: boots a kernel in QEMU, starts the guest agent there, and tells how that went.
 //!
 //! One call, [`boot`], is one machine from its start to its end: it prepares what the guest needs,
 //! keeps console and frames, watches the deadlines, and says how the machine ended ([`MachineEnd`])
 //! by QEMU's own word. Every way a machine can end is a value, never an `Err` and never a panic.
-//! [`accel`] decides what a machine runs on.
+//! [`accel`] decides what a machine runs on, [`backend`] what boots it.
 //!
 //! Not here: what a frame or a console line means (`verdict`, `console`), which machines run when (`run`).
 
 pub mod accel;
 pub mod agent;
+pub mod backend;
 pub mod boot_args;
 pub mod bounded;
 pub mod frames;
 pub mod initramfs;
+pub mod ssh;
+pub mod virtme;
 
 mod boot;
 mod channels;
@@ -22,13 +25,16 @@ mod qemu;
 mod qmp;
 mod runtime_dir;
 mod usage;
+mod visit;
 
 pub use accel::{Accel, AccelChoice, AccelPref};
-pub use boot::boot;
+pub use backend::{Backend, BackendChoice, BackendPref};
+pub use boot::{boot, boot_and_visit};
 pub use deadlines::{Awaited, Deadlines};
 pub use end::{MachineEnd, MachineError};
 pub use frames::{FrameLog, StreamEnd};
 pub use usage::Usage;
+pub use visit::Visit;
 
 use bounded::Kept;
 use guest_tests::protocol::{Frame, Request};
@@ -44,11 +50,13 @@ pub const QEMU: &str = "qemu-system-x86_64";
 pub struct MachineConfig {
     /// QEMU's executable: a path, or a name to look up in PATH ([`QEMU`]).
     pub qemu: PathBuf,
+    /// What boots it; [`backend::choose`] finds out.
+    pub backend: Backend,
     /// What it runs on; [`accel::choose`] finds out.
     pub accel: Accel,
     /// The kernel image (bzImage).
     pub kernel: PathBuf,
-    /// The guest's root without the request; made once of [`agent::BYTES`], shared by all cells.
+    /// The guest's root under plain QEMU, without the request; made once of [`agent::BYTES`], shared by all cells.
     pub base: Arc<initramfs::Base>,
     /// What the guest is asked to do.
     pub request: Request,
@@ -64,6 +72,8 @@ pub struct MachineConfig {
     pub evidence: PathBuf,
     /// Folder on a real disk for the machine's disks and initramfs; they are deleted at the end.
     pub scratch: PathBuf,
+    /// Whether the guest is stopped at its first finding, to be looked at, until the caller gives up.
+    pub freeze_on_finding: bool,
     /// How long it may take.
     pub deadlines: Deadlines,
 }
@@ -86,8 +96,19 @@ pub enum MachineEvent {
     ConsoleBytes(u64),
     /// The guest's kernel said that it panicked.
     Panicked,
+    /// The guest was stopped at its first finding, and stays so until the caller gives up.
+    Frozen(Frozen),
     /// QEMU has ended.
     Exited,
+}
+
+/// A guest that was stopped, and how it can be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// Socket of a gdb stub.
+    pub gdb: PathBuf,
+    /// The guest's memory, an ELF file that crash and drgn read; or why there is none.
+    pub dump: Result<PathBuf, String>,
 }
 
 /// What a machine left.
@@ -103,6 +124,9 @@ pub struct MachineRun {
     pub frames_raw: PathBuf,
     /// The frames, decoded.
     pub frames: FrameLog,
+    /// Whether it was asked, by an NMI, why something did not come: what the console says after that is
+    /// an answer and no cause.
+    pub asked: bool,
     /// What it ran on.
     pub accel: Accel,
     /// From the call of [`boot`], preparations included, to the first frame, in seconds.

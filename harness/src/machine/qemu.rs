@@ -10,6 +10,25 @@ use std::path::Path;
 /// The longest serial number of a virtio disk, in bytes.
 pub(super) const SERIAL_LEN_MAX: usize = 20;
 
+/// Halted until we listen to QMP, so that no event is lost; after the guest is gone QEMU stays until
+/// it is told to quit, so that what it used can be read. A panic is reported and goes on: the guest
+/// has more to say, and then resets.
+pub(super) const HALTED: [&str; 3] = ["-S", "-action", "shutdown=pause,reboot=shutdown,panic=none"];
+
+/// How a disk is driven. `stop`: a failure of the host's disk must not look like one of the kernel under test.
+pub(super) const DRIVE: &str = "if=none,format=raw,cache=unsafe,discard=unmap,werror=stop,rerror=stop";
+
+/// Takes the guest's note of where its things are into a dump, for those that read it.
+pub(super) const VMCOREINFO: [&str; 2] = ["-device", "vmcoreinfo"];
+
+/// What a machine runs on.
+pub(super) fn accel(accel: Accel) -> [&'static str; 4] {
+    match accel {
+        Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+        Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+    }
+}
+
 /// Everything that the command line says.
 pub(super) struct Machine<'a> {
     pub(super) accel: Accel,
@@ -30,14 +49,8 @@ pub(super) struct Machine<'a> {
 pub(super) fn argv(m: &Machine<'_>) -> Vec<OsString> {
     let mut args = Args(Vec::new());
     args.words(&["-M", "pc", "-nodefaults", "-no-user-config", "-display", "none"]);
-    // Halted until we listen to QMP, so that no event is lost; after the guest is gone QEMU stays
-    // until it is told to quit, so that what it used can be read. A panic is reported and goes on:
-    // the guest has more to say, and then resets.
-    args.words(&["-S", "-action", "shutdown=pause,reboot=shutdown,panic=none"]);
-    match m.accel {
-        Accel::Kvm => args.words(&["-accel", "kvm", "-cpu", "host"]),
-        Accel::Tcg => args.words(&["-accel", "tcg,thread=multi", "-cpu", "max"]),
-    }
+    args.words(&HALTED);
+    args.words(&accel(m.accel));
     args.words(&["-smp", &m.cpus.to_string(), "-m", &format!("{}M", m.memory_mib)]);
     args.path("-kernel", m.kernel);
     args.path("-initrd", m.initrd);
@@ -54,9 +67,7 @@ pub(super) fn argv(m: &Machine<'_>) -> Vec<OsString> {
     args.words(&["-mon", "chardev=qmp,mode=control"]);
     args.words(&["-device", "pvpanic-pci"]);
     for (serial, image) in m.disks {
-        // `stop`: a failure of the host's disk must not look like one of the kernel under test.
-        let mut drive =
-            OsString::from("if=none,format=raw,cache=unsafe,discard=unmap,werror=stop,rerror=stop");
+        let mut drive = OsString::from(DRIVE);
         drive.push(format!(",id={serial},file="));
         drive.push(doubled_commas(image));
         args.0.extend(["-drive".into(), drive]);

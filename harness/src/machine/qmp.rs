@@ -3,8 +3,9 @@
 //!
 //! Not here: what is done about it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io;
+use std::path::PathBuf;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -41,11 +42,56 @@ pub enum Event {
         /// In QEMU's words.
         reason: String,
     },
+    /// The file with the guest's memory is written, or why it is not.
+    Dumped(Result<(), String>),
+}
+
+/// What QEMU is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Quit.
+    Quit,
+    /// Interrupt the guest with an NMI, which makes its kernel say what its CPUs do.
+    Nmi,
+    /// Stop the guest, open a gdb stub, and write its memory to a file.
+    Freeze {
+        /// Socket of the stub.
+        gdb: PathBuf,
+        /// The file.
+        dump: PathBuf,
+    },
+}
+
+/// What the command that writes the memory is known by, where it is refused.
+const DUMP_ID: &str = "dump";
+
+impl Order {
+    /// The commands, in order.
+    fn commands(&self) -> Vec<Value> {
+        match self {
+            Self::Quit => vec![json!({ "execute": "quit" })],
+            Self::Nmi => vec![json!({ "execute": "inject-nmi" })],
+            Self::Freeze { gdb, dump } => {
+                let stub = format!("gdbserver unix:{},server=on,wait=off", gdb.display());
+                let file = format!("file:{}", dump.display());
+                vec![
+                    json!({ "execute": "stop" }),
+                    // QEMU has no such command but that of its monitor for people.
+                    json!({ "execute": "human-monitor-command", "arguments": { "command-line": stub } }),
+                    json!({ "execute": "dump-guest-memory", "id": DUMP_ID, "arguments": { "paging": false, "protocol": file } }),
+                ]
+            }
+        }
+    }
 }
 
 impl Event {
     /// Reads one line of QMP; `None` for everything that is of no interest here.
     fn parse(line: &Value) -> Option<Self> {
+        if line["id"] == DUMP_ID {
+            let why = line["error"]["desc"].as_str()?;
+            return Some(Self::Dumped(Err(why.to_owned())));
+        }
         let data = &line["data"];
         let word = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
         match line["event"].as_str()? {
@@ -62,6 +108,10 @@ impl Event {
                 full: data["nospace"] == Value::Bool(true),
                 reason: word("reason"),
             }),
+            "DUMP_COMPLETED" => Some(Self::Dumped(match word("error") {
+                error if error.is_empty() => Ok(()),
+                error => Err(error),
+            })),
             _ => None,
         }
     }
@@ -81,14 +131,26 @@ pub(super) async fn negotiate(stream: UnixStream) -> io::Result<(Control, Events
     if greeting.get("QMP").is_none() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "QEMU did not greet"));
     }
-    control.execute("qmp_capabilities").await?;
+    control.send(&json!({ "execute": "qmp_capabilities" })).await?;
     Ok((control, events))
 }
 
 impl Control {
-    /// Sends a command without arguments; its answer is not waited for.
-    pub(super) async fn execute(&mut self, command: &str) -> io::Result<()> {
-        let line = serde_json::json!({ "execute": command }).to_string() + "\r\n";
+    /// Lets the machine run.
+    pub(super) async fn cont(&mut self) -> io::Result<()> {
+        self.send(&json!({ "execute": "cont" })).await
+    }
+
+    /// Gives an order; its answers are not waited for.
+    pub(super) async fn order(&mut self, order: &Order) -> io::Result<()> {
+        for command in order.commands() {
+            self.send(&command).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, command: &Value) -> io::Result<()> {
+        let line = command.to_string() + "\r\n";
         self.0.write_all(line.as_bytes()).await
     }
 }
@@ -159,6 +221,19 @@ mod tests {
                     reason: "No space left on device".into(),
                 }),
             ),
+            (
+                r#"{"event":"DUMP_COMPLETED","data":{"result":{"status":"completed"}}}"#,
+                Some(Event::Dumped(Ok(()))),
+            ),
+            (
+                r#"{"event":"DUMP_COMPLETED","data":{"result":{"status":"failed"},"error":"dump: no space"}}"#,
+                Some(Event::Dumped(Err("dump: no space".into()))),
+            ),
+            (
+                r#"{"id":"dump","error":{"class":"GenericError","desc":"no such folder"}}"#,
+                Some(Event::Dumped(Err("no such folder".into()))),
+            ),
+            (r#"{"id":"dump","return":{}}"#, None),
             (r#"{"event":"RESUME"}"#, None),
             (r#"{"return":{}}"#, None),
             (r#"[1]"#, None),

@@ -1,6 +1,7 @@
 //! Plain lines, for logs: nothing moves, nothing is coloured, progress is rare.
 
-use super::{Reporter, cell_line, detection, table};
+use super::words::{cell_line, closing_words, count};
+use super::{Reporter, detection, table};
 use crate::run::{Event, KernelRecord};
 use std::io::Write;
 
@@ -48,12 +49,20 @@ impl<W: Write + Send> Reporter for Plain<W> {
 pub(super) fn lines(event: &Event) -> Vec<String> {
     match event {
         Event::RunStarted {
-            dir, cells, kernels, ..
+            dir,
+            cells,
+            kernels,
+            done,
+            ..
         } => {
+            let (cells, kernels) = (count(*cells, "cell"), count(*kernels, "kernel"));
+            let earlier = if *done == 0 {
+                String::new()
+            } else {
+                format!(" ({done} of them done before)")
+            };
             vec![format!(
-                "{} on {}, recorded in {}",
-                count(*cells, "cell"),
-                count(*kernels, "kernel"),
+                "{cells}{earlier} on {kernels}, recorded in {}",
                 dir.display()
             )]
         }
@@ -73,8 +82,12 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             boot_s,
             accel,
             accel_why,
+            backend,
+            backend_why,
         } => {
-            vec![format!("{cell}: booted in {boot_s:.1} s ({accel}: {accel_why})")]
+            vec![format!(
+                "{cell}: booted in {boot_s:.1} s ({backend}: {backend_why}; {accel}: {accel_why})"
+            )]
         }
         Event::CellProgress {
             cell,
@@ -82,6 +95,7 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             budget_ms,
             pages_verified,
             round_trips,
+            ..
         } => {
             vec![format!(
                 "{cell}: {} of {} s, {pages_verified} pages verified, {round_trips} round trips",
@@ -91,6 +105,11 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
         }
         // The verdict says it again, with what it means.
         Event::CellFinding { .. } => Vec::new(),
+        Event::CellFrozen { cell, how, .. } => {
+            let head = format!("{cell}: stopped at its first finding; to look into it (Ctrl-C ends it):");
+            let commands = how.iter().map(|command| format!("  {command}"));
+            std::iter::once(head).chain(commands).collect()
+        }
         Event::CellDone(cell) => vec![cell_line(cell)],
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
@@ -106,7 +125,10 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             for cell in summary.cells.iter().filter(|c| !c.as_expected) {
                 lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
             }
-            lines.push(closing(summary.exit, summary.not_run.len()).to_owned());
+            if !summary.not_run.is_empty() {
+                lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
+            }
+            lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());
             lines
         }
     }
@@ -124,24 +146,4 @@ fn kernel_lines(kernel: &KernelRecord) -> Vec<String> {
             .map(|note| format!("kernel {}: {note}", kernel.kernel)),
     );
     lines
-}
-
-fn closing(exit: u8, not_run: usize) -> &'static str {
-    match (exit, not_run) {
-        (0, 0) => "everything came out as expected",
-        (0, _) => "what was run came out as expected, but not everything was run",
-        (3, 1..) => "stopped before everything was run; what was done is kept",
-        (1, _) => "a kernel failed, or an expected defect was not found",
-        (3, _) => "the harness or the host broke: nothing is said about the kernels concerned",
-        (4, _) => "nothing was proved: see the reasons above",
-        _ => "the run did not end as it should",
-    }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    if n == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{n} {noun}s")
-    }
 }

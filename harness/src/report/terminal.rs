@@ -105,12 +105,14 @@ impl Reporter for Terminal {
                 budget_ms,
                 pages_verified,
                 round_trips,
+                ..
             } => {
                 let message = format!("{pages_verified} pages verified, {round_trips} round trips");
                 self.measure(cell, *elapsed_ms, *budget_ms, message);
                 return;
             }
             Event::CellDone(cell) => self.drop_bar(&cell.id),
+            Event::CellFrozen { cell, .. } => self.bar(cell).set_message("stopped at its first finding"),
             Event::RunStarted { .. } | Event::CellFinding { .. } | Event::Interrupted | Event::Summary(_) => {
             }
         }

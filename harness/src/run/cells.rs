@@ -6,7 +6,7 @@ use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
 use crate::machine::{
-    self, Accel, AccelChoice, AccelPref, Deadlines, Disk, MachineConfig, MachineEnd, MachineEvent,
+    self, Accel, AccelChoice, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd, MachineEvent,
     MachineRun, agent, initramfs,
 };
 use crate::plan::Cell;
@@ -15,13 +15,14 @@ use crate::spec;
 use crate::store;
 use crate::verdict::{self, Evidence, Planned, Verdict};
 use guest_tests::catalogue::Counter;
-use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request};
+use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request, Seen};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-use super::evidence;
+use super::{evidence, shell};
 
 /// Times a cell is tried when the host or the harness broke. A finding is never tried away.
 const ATTEMPTS_MAX: u32 = 2;
@@ -34,9 +35,14 @@ pub(super) struct CellContext {
     /// For the machines' disks; gone with the run, however it ends.
     scratch: Scratch,
     accel_cache: PathBuf,
+    /// For the roots of guests that may not see the host's.
+    roots: PathBuf,
+    /// Names of the kernels that the matrix marks as trusted.
+    trusted: BTreeSet<String>,
     qemu: PathBuf,
     base: Arc<initramfs::Base>,
     repeat_head: String,
+    freeze: bool,
 }
 
 impl CellContext {
@@ -46,8 +52,11 @@ impl CellContext {
             run_dir: run_dir.to_owned(),
             scratch: config.cache.scratch()?,
             accel_cache: config.cache.root().join("accel"),
+            roots: config.cache.root().join("roots"),
+            trusted: trusted(config),
             qemu: std::env::var_os("PATCHPROOF_QEMU").map_or_else(|| machine::QEMU.into(), PathBuf::from),
             base: Arc::new(base),
+            freeze: config.freeze,
             repeat_head: format!("patchproof replay {}", run_dir.display()),
         })
     }
@@ -74,7 +83,7 @@ impl CellContext {
             verdict: full.word().to_owned(),
             as_expected: evidence::as_expected(cell.expect.as_deref(), &full),
             reason: full.reason(),
-            findings: full.findings().map(Into::into).collect(),
+            findings: full.told().map(Into::into).collect(),
             detect_s: figures.detect_s,
             guest_s: figures.guest_s,
             pages_verified: figures.count(Counter::PagesVerified),
@@ -109,7 +118,12 @@ impl Run<'_> {
         cancel: watch::Receiver<bool>,
     ) -> Option<CellRecord> {
         let dir = self.context.run_dir.join("cells").join(&self.cell.id);
-        let mut attempt = 1;
+        // An earlier go of this run may have been stopped in the midst of one: its folder stays as it is.
+        let before = (1..)
+            .take_while(|n| dir.join(format!("attempt-{n}")).exists())
+            .count();
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        let mut attempt = before.saturating_add(1);
         loop {
             let _ = events
                 .send(Event::CellStarted {
@@ -133,7 +147,7 @@ impl Run<'_> {
                         .record(self.cell, verdict, &figures, self.build_s, attempt),
                 );
             }
-            if worth_another && attempt < ATTEMPTS_MAX {
+            if worth_another && attempt - before < ATTEMPTS_MAX {
                 attempt += 1;
                 continue;
             }
@@ -149,22 +163,22 @@ impl Run<'_> {
         cancel: watch::Receiver<bool>,
     ) -> (Verdict, evidence::Figures, bool) {
         let choice = self.accel().await;
-        let config = match self.machine(evidence_dir, choice.accel) {
+        let backend = match self.backend(choice.accel).await {
+            Ok(backend) => backend,
+            Err(why) => return (infra(why), evidence::Figures::default(), false),
+        };
+        let config = match self.machine(evidence_dir, choice.accel, &backend) {
             Ok(config) => config,
             Err(why) => return (infra(why), evidence::Figures::default(), false),
         };
         let (news, heard) = mpsc::channel(NEWS_WAITING_MAX);
         let boot = machine::boot(&config, news, cancel);
-        let (run, ()) = tokio::join!(boot, self.tell(heard, events, &choice));
+        let (run, ()) = tokio::join!(boot, self.tell(heard, events, &choice, &backend));
         self.judge(&config, &run, evidence_dir)
     }
 
     async fn accel(&self) -> AccelChoice {
-        let pref = match self.cell.machine.spec.accel {
-            spec::Accel::Auto => AccelPref::Auto,
-            spec::Accel::Kvm => AccelPref::Kvm,
-            spec::Accel::Tcg => AccelPref::Tcg,
-        };
+        let pref = shell::accel_pref(self.cell.machine.spec.accel);
         let probe = machine::accel::Probe {
             qemu: self.context.qemu.clone(),
             kernel: self.kernel.dir.join("bzImage"),
@@ -177,15 +191,37 @@ impl Run<'_> {
         machine::accel::choose(pref, &probe).await
     }
 
-    /// The machine that the cell asks for; an error where this host has no such backend.
-    fn machine(&self, evidence_dir: &Path, accel: Accel) -> Result<MachineConfig, String> {
+    /// What boots the machine; an error where the cell insists on what this host has not.
+    async fn backend(&self, accel: Accel) -> Result<BackendChoice, String> {
+        let pref = match self.cell.machine.spec.backend {
+            spec::Backend::Auto => BackendPref::Auto,
+            spec::Backend::Qemu => BackendPref::Qemu,
+            spec::Backend::VirtmeNg => BackendPref::Virtme,
+        };
+        let wanted = machine::backend::Wanted {
+            qemu: self.context.qemu.clone(),
+            accel,
+            kernel: self.kernel.dir.join("bzImage"),
+            kernel_config: std::fs::read_to_string(self.kernel.dir.join("config")).ok(),
+            kernel_key: self.kernel.key.to_string(),
+            trusted: self.context.trusted.contains(&self.cell.kernel),
+            base: Arc::clone(&self.context.base),
+            roots: self.context.roots.clone(),
+            verdicts: self.context.accel_cache.clone(),
+        };
+        machine::backend::choose(pref, &wanted)
+            .await
+            .map_err(|e| evidence::with_causes(&e))
+    }
+
+    /// The machine that the cell asks for.
+    fn machine(
+        &self,
+        evidence_dir: &Path,
+        accel: Accel,
+        backend: &BackendChoice,
+    ) -> Result<MachineConfig, String> {
         let (cell, spec) = (self.cell, &self.cell.machine.spec);
-        match spec.backend {
-            spec::Backend::Qemu | spec::Backend::Auto => {}
-            spec::Backend::VirtmeNg => {
-                return Err("the backend virtme-ng is not built in yet: use `qemu`".to_owned());
-            }
-        }
         let request = Request {
             v: protocol::VERSION,
             run: run_number(&self.context.run_dir, &cell.id),
@@ -201,29 +237,25 @@ impl Run<'_> {
             kernel: self.kernel.key.to_string(),
             agent: agent::hash(),
             accel: accel.to_string(),
+            backend: backend.backend.word(),
             request: &request,
         };
         store::write_json(&evidence_dir.join("asked.json"), &what).map_err(|e| e.to_string())?;
         Ok(MachineConfig {
             qemu: self.context.qemu.clone(),
+            backend: backend.backend.clone(),
             accel,
             kernel: self.kernel.dir.join("bzImage"),
             base: Arc::clone(&self.context.base),
             request,
             cpus: spec.cpus,
             memory_mib: spec.memory >> 20,
-            disks: spec
-                .swap
-                .map(|size| Disk {
-                    serial: "swap0".to_owned(),
-                    size,
-                })
-                .into_iter()
-                .collect(),
+            disks: shell::disks(spec),
             boot_args: spec.boot_args.clone(),
             evidence: evidence_dir.to_owned(),
             scratch: self.context.scratch.path().to_owned(),
-            deadlines: Deadlines::on(accel),
+            freeze_on_finding: self.context.freeze,
+            deadlines: Deadlines::on(accel).of(&backend.backend),
         })
     }
 
@@ -233,12 +265,18 @@ impl Run<'_> {
         mut heard: mpsc::Receiver<MachineEvent>,
         events: &mpsc::Sender<Event>,
         choice: &AccelChoice,
+        backend: &BackendChoice,
     ) {
         let started = std::time::Instant::now();
         let cell = self.cell.id.clone();
         while let Some(news) = heard.recv().await {
-            let MachineEvent::Frame(frame, at) = news else {
-                continue;
+            let (frame, at) = match news {
+                MachineEvent::Frame(frame, at) => (frame, at),
+                MachineEvent::Frozen(frozen) => {
+                    let _ = events.send(self.frozen(frozen)).await;
+                    continue;
+                }
+                MachineEvent::ConsoleBytes(_) | MachineEvent::Panicked | MachineEvent::Exited => continue,
             };
             let event = match frame.body {
                 Body::Hello(_) => Event::CellBooted {
@@ -246,6 +284,8 @@ impl Run<'_> {
                     boot_s: at.duration_since(started).as_secs_f64(),
                     accel: choice.accel.to_string(),
                     accel_why: choice.why.clone(),
+                    backend: backend.backend.word().to_owned(),
+                    backend_why: backend.why.clone(),
                 },
                 Body::Progress(progress) => Event::CellProgress {
                     cell: cell.clone(),
@@ -257,14 +297,40 @@ impl Run<'_> {
                         .copied()
                         .unwrap_or(0),
                     round_trips: progress.counters.get(&Counter::RoundTrips).copied().unwrap_or(0),
+                    counters: progress.counters,
                 },
                 Body::Finding(finding) => Event::CellFinding {
                     cell: cell.clone(),
                     title: finding.title,
+                    mismatch: if let Seen::Mismatch(mismatch) = finding.what {
+                        Some(Box::new(mismatch))
+                    } else {
+                        None
+                    },
                 },
-                Body::Start(_) | Body::End(_) | Body::Done(_) => continue,
+                Body::Start(_) | Body::Coverage(_) | Body::End(_) | Body::Done(_) => continue,
             };
             let _ = events.send(event).await;
+        }
+    }
+
+    /// How a frozen guest can be looked at.
+    fn frozen(&self, frozen: machine::Frozen) -> Event {
+        let (vmlinux, gdb) = (self.kernel.dir.join("vmlinux"), frozen.gdb);
+        let (vmlinux, socket) = (vmlinux.display(), gdb.display());
+        let mut how = vec![format!("gdb {vmlinux} -ex 'target remote {socket}'")];
+        match &frozen.dump {
+            Ok(dump) => how.extend([
+                format!("crash {vmlinux} {}", dump.display()),
+                format!("drgn -c {} -s {vmlinux}", dump.display()),
+            ]),
+            Err(why) => how.push(format!("its memory could not be written to a file: {why}")),
+        }
+        Event::CellFrozen {
+            cell: self.cell.id.clone(),
+            gdb,
+            dump: frozen.dump.ok(),
+            how,
         }
     }
 
@@ -275,7 +341,13 @@ impl Run<'_> {
         evidence_dir: &Path,
     ) -> (Verdict, evidence::Figures, bool) {
         let console = std::fs::read(&run.console).ok();
-        let splats: Vec<Splat> = console.as_deref().map(console::analyze).unwrap_or_default();
+        let said = console.as_deref().unwrap_or_default();
+        let (said, answer) = said.split_at(if run.asked {
+            evidence::answer_at(said)
+        } else {
+            said.len()
+        });
+        let splats: Vec<Splat> = console::analyze(said);
         let frames: Vec<Frame> = run.frames.frames().cloned().collect();
         let planned = Planned {
             case: self.cell.id.clone(),
@@ -293,12 +365,13 @@ impl Run<'_> {
             planned: &planned,
             frames: &frames,
             stream: &evidence::stream(&run.frames),
-            console: console.as_deref(),
+            console: console.as_ref().map(|_| said),
             splats: &splats,
             ending: &evidence::ending(&run.end),
+            last_words: &evidence::text_of(answer),
             host: evidence::host_share(run, config.cpus),
         });
-        let figures = evidence::Figures::of(run, &verdict, console.as_deref());
+        let figures = evidence::Figures::of(run, &verdict, console.as_ref().map(|_| said));
         let kept = Kept {
             end: &format!("{:?}", run.end),
             wall_s: run.wall_s,
@@ -318,12 +391,22 @@ impl Run<'_> {
     }
 }
 
+/// Kernels whose guests may read the host's files: those that the matrix says so of, nothing else.
+fn trusted(config: &Config) -> BTreeSet<String> {
+    let kernels = config.plan.kernels.iter();
+    kernels
+        .filter(|(_, kernel)| kernel.trusted)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
 /// What was asked of a machine, for its record.
 #[derive(Serialize)]
 struct Asked<'a> {
     kernel: String,
     agent: &'a str,
     accel: String,
+    backend: &'a str,
     request: &'a Request,
 }
 

@@ -8,10 +8,10 @@ use crate::machine::agent;
 use crate::plan::{Cell, Plan};
 use crate::source::{Cache, CacheError};
 use crate::spec::Spec;
-use crate::store::{RunDir, RunHeader, StoreError};
+use crate::store::{self, RunDir, RunHeader, StoreError};
 use crate::verdict::{self, Verdict};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -40,12 +40,16 @@ pub struct Config {
     pub root: PathBuf,
     /// Folder that gets the run's folder.
     pub runs: PathBuf,
+    /// The folder of a run that was stopped and is to be finished; a new one otherwise.
+    pub resume: Option<PathBuf>,
     /// Kernels, sources and build folders.
     pub cache: Cache,
     /// Whether patches are applied and built in the sandbox.
     pub sandbox: Mode,
     /// CPUs that builds and machines may use.
     pub cores: u32,
+    /// Whether a guest is stopped at its first finding, to be looked at.
+    pub freeze: bool,
     /// Arguments as given, for the record.
     pub args: Vec<String>,
 }
@@ -91,10 +95,43 @@ struct Dispatch<'a> {
     dir: RunDir,
     show: &'a mut (dyn FnMut(&Event) + Send),
     interrupted: bool,
+    /// Cells that an earlier go of this run had finished.
+    done: BTreeMap<String, CellRecord>,
 }
 
 impl<'a> Dispatch<'a> {
     fn start(config: &Config, show: &'a mut (dyn FnMut(&Event) + Send)) -> Result<Self, RunError> {
+        let dir = match &config.resume {
+            Some(dir) => RunDir::reopen(dir)?,
+            None => Self::create(config)?,
+        };
+        let done = if config.resume.is_some() {
+            finished(dir.path(), &config.plan.cells)
+        } else {
+            BTreeMap::new()
+        };
+        let left = config.plan.cells.iter().filter(|c| !done.contains_key(&c.id));
+        let kernels = kernel_names(left).len();
+        let started = Event::RunStarted {
+            run: dir.id().to_owned(),
+            dir: dir.path().to_owned(),
+            spec: config.spec.path.clone(),
+            cells: config.plan.cells.len(),
+            kernels,
+            done: done.len(),
+        };
+        let mut dispatch = Self {
+            dir,
+            show,
+            interrupted: false,
+            done,
+        };
+        dispatch.event(&started)?;
+        Ok(dispatch)
+    }
+
+    /// Makes the folder of a new run, with what it was started with.
+    fn create(config: &Config) -> Result<RunDir, RunError> {
         let name = config
             .spec
             .path
@@ -109,27 +146,20 @@ impl<'a> Dispatch<'a> {
                 run: dir.id().to_owned(),
                 spec: std::path::absolute(&config.spec.path).unwrap_or_else(|_| config.spec.path.clone()),
                 root: config.root.clone(),
+                cells: config.plan.cells.iter().map(|c| c.id.clone()).collect(),
                 agent: agent::hash().to_owned(),
                 patchproof: env!("CARGO_PKG_VERSION").to_owned(),
                 args: config.args.clone(),
                 started: jiff::Timestamp::now().to_string(),
             },
         )?;
-        let kernels = kernel_names(&config.plan.cells).len();
-        let started = Event::RunStarted {
-            run: dir.id().to_owned(),
-            dir: dir.path().to_owned(),
-            spec: config.spec.path.clone(),
-            cells: config.plan.cells.len(),
-            kernels,
-        };
-        let mut dispatch = Self {
-            dir,
-            show,
-            interrupted: false,
-        };
-        dispatch.event(&started)?;
-        Ok(dispatch)
+        Ok(dir)
+    }
+
+    /// The cells that no earlier go has finished.
+    fn left<'c>(&self, config: &'c Config) -> Vec<&'c Cell> {
+        let cells = config.plan.cells.iter();
+        cells.filter(|cell| !self.done.contains_key(&cell.id)).collect()
     }
 
     /// Records an event, then shows it.
@@ -158,7 +188,7 @@ impl<'a> Dispatch<'a> {
         cancel: &watch::Receiver<bool>,
     ) -> Result<BTreeMap<String, Made>, RunError> {
         let mut all = BTreeMap::new();
-        for name in kernel_names(&config.plan.cells) {
+        for name in kernel_names(self.left(config)) {
             if self.note_cancel(cancel)? {
                 break;
             }
@@ -200,8 +230,9 @@ impl<'a> Dispatch<'a> {
         let context = Arc::new(CellContext::new(config, self.dir.path())?);
         let cpus = Arc::new(Semaphore::new(config.cores.max(1) as usize));
         let mut running = JoinSet::new();
-        let mut records = BTreeMap::new();
-        for cell in &config.plan.cells {
+        let left = self.left(config);
+        let mut records = std::mem::take(&mut self.done);
+        for cell in left {
             match made.get(&cell.kernel) {
                 None => {}
                 Some(Made::Failed(verdict)) => {
@@ -263,7 +294,7 @@ impl<'a> Dispatch<'a> {
 
     /// Ends a run that was only to make kernels: the exit code tells whether all could be made.
     fn built(mut self, config: &Config, made: &BTreeMap<String, Made>) -> Result<Summary, RunError> {
-        let all = kernel_names(&config.plan.cells).len() == made.len();
+        let all = kernel_names(self.left(config)).len() == made.len();
         let failed = made.values().filter_map(|m| match m {
             Made::Failed(verdict) => Some((verdict, false)),
             Made::Ready { .. } => None,
@@ -357,8 +388,24 @@ impl CellJob {
     }
 }
 
+/// The records of cells that came to a verdict in an earlier go. One that was broken by the harness or the
+/// host did not, and neither did one whose record can't be read.
+fn finished(dir: &Path, cells: &[Cell]) -> BTreeMap<String, CellRecord> {
+    let record = |cell: &Cell| {
+        let path = dir.join("cells").join(&cell.id).join("cell.json");
+        store::read_json::<CellRecord>(&path)
+            .ok()
+            .filter(|record| record.id == cell.id && !matches!(record.full, Verdict::Infra { .. }))
+    };
+    cells
+        .iter()
+        .filter_map(record)
+        .map(|record| (record.id.clone(), record))
+        .collect()
+}
+
 /// Names of the kernels that cells need, each once, in order.
-fn kernel_names(cells: &[Cell]) -> Vec<&str> {
+fn kernel_names<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Vec<&'c str> {
     let mut names: Vec<&str> = Vec::new();
     for cell in cells {
         if !names.contains(&cell.kernel.as_str()) {

@@ -52,6 +52,28 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The most of a guest's last words that a verdict quotes, in bytes.
+const LAST_WORDS_LEN_MAX: usize = 16 << 10;
+/// What the kernel says of an NMI that no device sent.
+const NMI: &[u8] = b"NMI received for unknown reason";
+
+/// Where the answer to our NMI begins in a console: with the line that tells of the last one. A guest that
+/// could not answer any more has none.
+pub(super) fn answer_at(console: &[u8]) -> usize {
+    let told = console.windows(NMI.len()).rposition(|at| at == NMI);
+    told.map_or(console.len(), |at| {
+        console[..at]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |end| end + 1)
+    })
+}
+
+/// The beginning of some console text, for people.
+pub(super) fn text_of(answer: &[u8]) -> String {
+    String::from_utf8_lossy(&answer[..answer.len().min(LAST_WORDS_LEN_MAX)]).into_owned()
+}
+
 /// How the frames ended, in the verdict's words. A gap counts before what came after it.
 pub(super) fn stream(log: &FrameLog) -> Stream {
     if let Some(gap) = log.gaps.first() {
@@ -72,16 +94,22 @@ pub(super) fn stream(log: &FrameLog) -> Stream {
 pub(super) fn host_share(run: &MachineRun, cpus: u32) -> HostShare {
     HostShare {
         cpu_s: run.usage.cpu_s,
+        wait_s: run.usage.cpu_wait_s,
         wall_s: run.wall_s,
         cpus,
     }
 }
 
 /// Whether a verdict came out as expected; without an expectation, a kernel is expected to pass. A
-/// broken harness is never expected.
+/// broken harness is expected by its own word only.
 pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> bool {
     let want = expected.map_or(ExpectedVerdict::Pass, |e| e.verdict);
+    let reason = expected.and_then(|e| e.reason.as_ref());
+    if reason.is_some_and(|pattern| !pattern.is_match(&verdict.reason())) {
+        return false;
+    }
     match (want, verdict) {
+        (ExpectedVerdict::Infra, Verdict::Infra { .. }) => true,
         (_, Verdict::Infra { .. }) => false,
         (ExpectedVerdict::Any, _)
         | (ExpectedVerdict::Pass, Verdict::Pass)
@@ -102,7 +130,8 @@ pub(super) fn as_expected(expected: Option<&Expectation>, verdict: &Verdict) -> 
             ExpectedVerdict::Pass
             | ExpectedVerdict::Fail
             | ExpectedVerdict::Inconclusive
-            | ExpectedVerdict::Skip,
+            | ExpectedVerdict::Skip
+            | ExpectedVerdict::Infra,
             Verdict::Pass | Verdict::Fail { .. } | Verdict::Inconclusive { .. } | Verdict::Skip { .. },
         ) => false,
     }
@@ -141,7 +170,7 @@ impl Figures {
                     figures.counters.clone_from(&end.counters);
                     figures.guest_s = end.pressure_ms as f64 / 1e3;
                 }
-                Body::Hello(_) | Body::Finding(_) | Body::Done(_) => {}
+                Body::Hello(_) | Body::Finding(_) | Body::Coverage(_) | Body::Done(_) => {}
             }
         }
         let first_ns = verdict.findings().next().and_then(|f| f.t_ns);
@@ -197,6 +226,7 @@ mod tests {
         ];
         let others = [
             Class::Hang,
+            Class::Oom,
             Class::Leak,
             Class::Conservation,
             Class::Taint,
@@ -214,6 +244,18 @@ mod tests {
         for class in all {
             assert!(FINDING_CLASSES.contains(&class.word()), "{}", class.word());
         }
+    }
+
+    #[test]
+    fn what_a_guest_answers_to_our_nmi_is_no_cause() {
+        let own =
+            "[ 1.0] patchproof: frame 3\r\n[ 2.0] Uhhuh. NMI received for unknown reason 21 on CPU 1.\r\n";
+        let answer = "[ 9.0] Uhhuh. NMI received for unknown reason 30 on CPU 0.\r\n[ 9.1] Kernel panic - not syncing: NMI: Not continuing\r\n";
+        let console = format!("{own}{answer}");
+        assert_eq!(answer_at(console.as_bytes()), own.len());
+        assert_eq!(answer_at(b"[ 1.0] nothing\n"), 15);
+        assert_eq!(answer_at(b""), 0);
+        assert_eq!(text_of(&[b'x'; LAST_WORDS_LEN_MAX + 1]).len(), LAST_WORDS_LEN_MAX);
     }
 
     #[test]

@@ -198,3 +198,40 @@ fn explained(error: &KernelError) -> String {
     let help = miette::Diagnostic::help(error).map_or_else(String::new, |h| format!(" ({h})"));
     format!("{}{help}", with_causes(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ApplyFailure;
+
+    fn apply(kind: SeriesKind) -> Verdict {
+        verdict(&KernelError::Apply(Box::new(ApplyFailure {
+            series: "s".into(),
+            kind,
+            patch: "0001.patch".into(),
+            file: Some("mm/zswap.c".into()),
+            hunk: Some((2, "@@ -1,3 +1,4 @@".into())),
+            reason: "it does not fit".into(),
+        })))
+    }
+
+    #[test]
+    fn a_series_that_does_not_apply_is_red_and_our_own_racepoints_are_not() {
+        let failed = apply(SeriesKind::Carry);
+        let first = failed.findings().next().expect("a finding");
+        assert_eq!(first.class, Class::Apply);
+        assert!(
+            first.title.contains("0001.patch") && first.title.contains("mm/zswap.c"),
+            "{}",
+            first.title
+        );
+        assert_eq!(apply(SeriesKind::Racepoint).word(), "infra");
+    }
+
+    #[test]
+    fn a_kernel_that_lacks_a_line_of_its_configuration_is_red() {
+        let failed = verdict(&KernelError::Config(Vec::new()));
+        assert_eq!(failed.findings().next().map(|f| f.class), Some(Class::Config));
+        assert_eq!(verdict(&KernelError::ImageIsReady).word(), "infra");
+    }
+}

@@ -10,6 +10,8 @@ mod dispatch;
 mod event;
 mod evidence;
 mod kernels;
+mod shell;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use shell::{Boots, Guest, ShellError, shell};

@@ -98,7 +98,7 @@ fn params(check: &mut Check, info: &Info, node: &Node) -> Option<BTreeMap<String
             Err(why) => {
                 let hint = match row.kind {
                     Kind::Word(words) => did_you_mean(&value.spelled, words.iter().copied()),
-                    Kind::Bytes | Kind::Count | Kind::Bool => String::new(),
+                    Kind::Bytes | Kind::Count | Kind::Bool | Kind::Set(_) => String::new(),
                 };
                 check
                     .error(&value.span, format!("parameter `{}` {why}{hint}", row.name))
@@ -145,7 +145,10 @@ fn param(row: &ParamInfo, node: &Node) -> Result<Param, String> {
         (Kind::Word(_), Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
             Ok(Param::Word(node.spelled.clone()))
         }
-        (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_), _) => Err(wrong(&row.kind.to_string())),
+        (Kind::Set(_), Value::Text(_)) => Ok(Param::Word(node.spelled.clone())),
+        (Kind::Bytes | Kind::Count | Kind::Bool | Kind::Word(_) | Kind::Set(_), _) => {
+            Err(wrong(&row.kind.to_string()))
+        }
     }
 }
 

@@ -7,12 +7,21 @@ use super::types::{Expectation, ExpectedVerdict};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::{Node, Value};
 
-const KEYS: &[&str] = &["kernel", "machine", "case", "racepoint", "verdict", "finding"];
+const KEYS: &[&str] = &[
+    "kernel",
+    "machine",
+    "case",
+    "racepoint",
+    "verdict",
+    "finding",
+    "reason",
+];
 const VERDICTS: &[(&str, ExpectedVerdict)] = &[
     ("pass", ExpectedVerdict::Pass),
     ("fail", ExpectedVerdict::Fail),
     ("inconclusive", ExpectedVerdict::Inconclusive),
     ("skip", ExpectedVerdict::Skip),
+    ("infra", ExpectedVerdict::Infra),
     ("any", ExpectedVerdict::Any),
 ];
 
@@ -22,7 +31,7 @@ pub const FINDING_CLASSES: &[&str] = &[
     // A page that holds what it must not hold: the model's words.
     "stale", "foreign", "torn", "spliced", "zeroed", "resurrected", "flipped", "poison", "garbage", "faulted",
     // What else the guest can tell, and a guest that is gone or never came.
-    "hang", "leak", "conservation", "taint", "lost", "boot",
+    "hang", "oom", "leak", "conservation", "taint", "lost", "boot",
     // Findings about a series, before anything is booted.
     "apply", "config", "build",
     // The kinds of the kernel's own reports.
@@ -45,7 +54,7 @@ fn expectation(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Expe
     let verdict = table.slot("verdict", |n| check.one_of(n, "verdict", VERDICTS));
     if matches!(verdict, Slot::Absent) {
         check.missing(&node.span, "an expectation", "verdict").help =
-            Some("one of `pass`, `fail`, `inconclusive`, `skip`, `any`".to_owned());
+            Some("one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`".to_owned());
     }
     let finding = table.slot("finding", |n| findings(check, n));
     if let (Slot::Got(verdict), Some((key, _))) = (&verdict, table.entry("finding"))
@@ -64,10 +73,26 @@ fn expectation(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Expe
         Slot::Bad => return None,
         Slot::Got(finding) => finding,
     };
+    let reason = table.slot("reason", |n| pattern(check, n, "reason", Pattern::anywhere));
+    if let (Slot::Got(verdict), Some((key, _))) = (&verdict, table.entry("reason"))
+        && matches!(verdict, ExpectedVerdict::Pass | ExpectedVerdict::Any)
+    {
+        check.error(
+            &key.span,
+            format!(
+                "`reason` says why a cell does not pass; `{}` has none",
+                verdict.word()
+            ),
+        );
+    }
+    if matches!(reason, Slot::Bad) {
+        return None;
+    }
     Some(Expectation {
         filter: filter?,
         verdict: verdict.got()?,
         finding,
+        reason: reason.got(),
         at: node.span.clone(),
     })
 }
@@ -116,22 +141,9 @@ fn finding(check: &mut Check, node: &Node) -> Option<FindingPattern> {
 
 fn splat(check: &mut Check, node: &Node) -> Option<FindingPattern> {
     let table = check.table(node, &node.span, "a finding", &["splat", "function"])?;
-    let mut pattern = |key: &str, compile: fn(&str) -> Result<Pattern, String>| {
-        table.slot(key, |n| {
-            let text = check.text(n, key, "a regular expression")?;
-            compile(text)
-                .map_err(|why| {
-                    check.error(
-                        &n.span,
-                        format!("{} is not a regular expression: {why}", quoted(text)),
-                    );
-                })
-                .ok()
-        })
-    };
     let (title, function) = (
-        pattern("splat", Pattern::anywhere),
-        pattern("function", Pattern::whole),
+        table.slot("splat", |n| pattern(check, n, "splat", Pattern::anywhere)),
+        table.slot("function", |n| pattern(check, n, "function", Pattern::whole)),
     );
     match (title, function) {
         (Slot::Bad, _) | (_, Slot::Bad) | (Slot::Absent, Slot::Absent) => None,
@@ -140,4 +152,22 @@ fn splat(check: &mut Check, node: &Node) -> Option<FindingPattern> {
             function: function.got(),
         }),
     }
+}
+
+fn pattern(
+    check: &mut Check,
+    node: &Node,
+    key: &str,
+    compile: fn(&str) -> Result<Pattern, String>,
+) -> Option<Pattern> {
+    let text = check.text(node, key, "a regular expression")?;
+    let compiled = compile(text);
+    compiled
+        .map_err(|why| {
+            check.error(
+                &node.span,
+                format!("{} is not a regular expression: {why}", quoted(text)),
+            );
+        })
+        .ok()
 }

@@ -97,7 +97,9 @@ impl Pattern {
         &self.spelled
     }
 
-    fn is_match(&self, text: &str) -> bool {
+    /// Whether the pattern is found.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 }

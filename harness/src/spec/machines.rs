@@ -11,7 +11,7 @@ use super::types::{Accel, Backend, Defaults, MachineSpec};
 use super::words::quoted;
 use super::yaml::{Node, Value};
 
-const KEYS: &[&str] = &["backend", "accel", "cpus", "memory", "swap", "boot_args"];
+const KEYS: &[&str] = &["backend", "accel", "cpus", "memory", "swap", "data", "boot_args"];
 const DEFAULT_KEYS: &[&str] = &["backend", "accel", "cpus", "memory", "seed", "budget"];
 const BACKENDS: &[(&str, Backend)] = &[
     ("qemu", Backend::Qemu),
@@ -22,6 +22,8 @@ const ACCELS: &[(&str, Accel)] = &[("auto", Accel::Auto), ("kvm", Accel::Kvm), (
 const CPUS: RangeInclusive<u64> = 1..=64;
 const MEMORY: RangeInclusive<u64> = 64 << 20..=1 << 40;
 const SWAP: RangeInclusive<u64> = 64 << 10..=1 << 40;
+/// One block group of ext4, which is what the guest makes of it, ends at 128 MiB.
+const DATA: RangeInclusive<u64> = 8 << 20..=128 << 20;
 /// How long a case may run; also used by cases.
 pub(super) const BUDGET: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 /// Longest boot arguments of one machine, in characters: the command line has 2048, and we need some.
@@ -83,7 +85,8 @@ fn machine(check: &mut Check, defaults: &Defaults, table: &Table<'_>) -> Machine
             .or(defaults.accel),
         cpus: table.slot("cpus", |n| cpus(check, n)).or(defaults.cpus),
         memory: table.slot("memory", |n| memory(check, n)).or(defaults.memory),
-        swap: swap(check, table).or(None),
+        swap: disk(check, table, "swap", SWAP).or(None),
+        data: disk(check, table, "data", DATA).or(None),
         boot_args: table.slot("boot_args", |n| boot_args(check, n)).or(Vec::new()),
     }
 }
@@ -103,18 +106,26 @@ fn memory(check: &mut Check, node: &Node) -> Option<u64> {
     Some(bytes)
 }
 
-fn swap(check: &mut Check, table: &Table<'_>) -> Slot<Option<u64>> {
-    table.slot("swap", |node| {
+fn disk(
+    check: &mut Check,
+    table: &Table<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> Slot<Option<u64>> {
+    table.slot(name, |node| {
         if matches!(&node.value, Value::Text(t) if t == "none") {
             return Some(None);
         }
         if matches!(node.value, Value::Null) || node.spelled == "off" || node.spelled == "false" {
-            check.error(&node.span, "`swap` must be a size such as 64MiB, or `none`");
+            check.error(
+                &node.span,
+                format!("`{name}` must be a size such as 64MiB, or `none`"),
+            );
             return None;
         }
-        let bytes = check.size(node, "swap", SWAP)?;
+        let bytes = check.size(node, name, range)?;
         if bytes % 4096 != 0 {
-            check.error(&node.span, "`swap` must be whole pages of 4KiB");
+            check.error(&node.span, format!("`{name}` must be whole pages of 4KiB"));
             return None;
         }
         Some(Some(bytes))

@@ -1,6 +1,6 @@
 //! Settings of the racepoint axis: `off`, or what is armed and how.
 
-use guest_tests::protocol::Arm;
+use guest_tests::protocol::{Arm, RANDOM};
 
 use super::matrix::Names;
 use super::read::{Check, NAME_CHARS_MAX, name_error};
@@ -11,6 +11,8 @@ use super::yaml::{Node, Value};
 
 /// Longest delay of a racepoint.
 const DELAY_US_MAX: u64 = 100_000;
+/// Longest hold of a racepoint: while it lasts, a CPU may spin inside an RCU read-side section.
+const HOLD_US_MAX: u64 = 50_000;
 /// Most racepoints armed at once.
 const ARMS_MAX: usize = 8;
 /// Reads the axis `racepoint`; notes its settings in `names`.
@@ -134,7 +136,7 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
     let name = check.name(key, "a racepoint");
     let known = names.racepoints.as_ref();
     let known = name.filter(|name| match known {
-        Some(known) if !known.iter().any(|k| k == name) => {
+        Some(known) if *name != RANDOM && !known.iter().any(|k| k == name) => {
             let hint = did_you_mean(name, known.iter().map(String::as_str));
             let help = hint
                 .is_empty()
@@ -147,7 +149,27 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
         Some(_) | None => true,
     });
     let what = format!("racepoint {}", quoted(&key.spelled));
-    let table = check.table(value, &key.span, &what, &["delay"])?;
+    let table = check.table(value, &key.span, &what, &["delay", "hold"])?;
+    if let Some(node) = table.get("hold") {
+        if name == Some(RANDOM) {
+            check
+                .error(&node.span, "racepoints that are drawn can't hold")
+                .help = Some("for example `random: { delay: 10us..300us }`".to_owned());
+            return None;
+        }
+        if table.get("delay").is_some() {
+            let message = format!("{what} can't both delay and hold");
+            check.error(&node.span, message).help =
+                Some("a workload's script decides how long a hold lasts: leave `delay` out".to_owned());
+            return None;
+        }
+        return Some(Arm {
+            name: known?.to_owned(),
+            delay_us_min: 0,
+            delay_us_max: 0,
+            hold_us_max: hold(check, node)?,
+        });
+    }
     let Some(node) = table.get("delay") else {
         if !table.lacks("delay") {
             return None;
@@ -160,7 +182,21 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
         name: known?.to_owned(),
         delay_us_min,
         delay_us_max,
+        hold_us_max: 0,
     })
+}
+
+/// Reads the longest hold, in microseconds.
+fn hold(check: &mut Check, node: &Node) -> Option<u32> {
+    let word = check.word(node, "hold", "the longest hold, such as 30ms")?;
+    let problem = match units::duration(word).map(|hold| hold.as_micros()) {
+        Ok(0) => "must not be zero".to_owned(),
+        Ok(us) if us <= u128::from(HOLD_US_MAX) => return u32::try_from(us).ok(),
+        Ok(_) => format!("must be at most 50ms, not {}", quoted(&node.spelled)),
+        Err(why) => why,
+    };
+    check.error(&node.span, format!("`hold` {problem}"));
+    None
 }
 
 fn delay(check: &mut Check, node: &Node) -> Option<(u32, u32)> {

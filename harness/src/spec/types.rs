@@ -9,7 +9,7 @@ use guest_tests::catalogue::Workload;
 use guest_tests::protocol::Arm;
 use indexmap::IndexMap;
 
-use super::finding::FindingPattern;
+use super::finding::{FindingPattern, Pattern};
 use super::problem::{Problem, SpecError};
 
 /// A matrix file.
@@ -184,6 +184,9 @@ pub struct MachineSpec {
     pub memory: u64,
     /// Size of the swap disk in bytes: whole pages, at least 64 KiB; `None` for no such disk.
     pub swap: Option<u64>,
+    /// Size of the data disk in bytes, on which workloads make a file system: whole pages, 8 to 128 MiB;
+    /// `None` for no such disk.
+    pub data: Option<u64>,
     /// Words added to the kernel's command line; letters, digits and `_-.,=:/@+%` only.
     pub boot_args: Vec<String>,
 }
@@ -302,6 +305,8 @@ pub struct Expectation {
     pub verdict: ExpectedVerdict,
     /// With `fail`: at least one of these must match the finding; empty for any finding.
     pub finding: Vec<FindingPattern>,
+    /// Searched for in why the cell did not pass; none for any reason.
+    pub reason: Option<Pattern>,
     /// Where it stands, in bytes of the file.
     pub at: Range<usize>,
 }
@@ -317,6 +322,8 @@ pub enum ExpectedVerdict {
     Inconclusive,
     /// The kernel lacks the feature.
     Skip,
+    /// The suite, the harness or the host broke: what a canary is expected to bring about.
+    Infra,
     /// Whatever comes, infrastructure errors apart: it is reported only.
     Any,
 }
@@ -330,6 +337,7 @@ impl ExpectedVerdict {
             Self::Fail => "fail",
             Self::Inconclusive => "inconclusive",
             Self::Skip => "skip",
+            Self::Infra => "infra",
             Self::Any => "any",
         }
     }

@@ -1,4 +1,4 @@
-//! Run folders: what a run leaves behind, written so that a stop at any moment leaves a valid record.
+//! Run folders, their history, and reading them back: what a run leaves behind, written so that a stop at any moment leaves a valid record.
 //!
 //! ```text
 //! runs/ID/            ID = date-time-name-random
@@ -10,6 +10,13 @@
 //!   lock              held while the run goes on
 //! ```
 //! Not here: what the records mean.
+
+pub mod history;
+mod record;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use record::{Build, Cell, Record, Sample};
 
 use crate::host;
 use crate::run::{Event, Summary, Versioned};
@@ -29,6 +36,9 @@ pub struct RunHeader {
     pub spec: PathBuf,
     /// Folder that kconfigs/ and patches/ were taken from.
     pub root: PathBuf,
+    /// Ids of the cells that were to run (a filter may have left some out); empty in records of before.
+    #[serde(default)]
+    pub cells: Vec<String>,
     /// Hash of the guest agent.
     pub agent: String,
     /// Version of patchproof.
@@ -60,6 +70,13 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// Another process still works on it.
+    #[error("the run in {path} still goes on", path = .path.display())]
+    #[diagnostic(help("wait for it, or stop it first"))]
+    Busy {
+        /// The run's folder.
+        path: PathBuf,
     },
     /// There is no such run.
     #[error("there is no run {run:?} in {dir}", dir = .dir.display())]
@@ -120,6 +137,39 @@ impl RunDir {
         })
     }
 
+    /// Opens the folder of a run that was stopped, to go on with it. A line that was being written when it
+    /// was stopped is cut off, and what it said about its end goes.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while another process holds it; [`StoreError::Io`].
+    pub fn reopen(path: &Path) -> Result<Self, StoreError> {
+        let path = std::path::absolute(path).map_err(at(path))?;
+        let id = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let lock_path = path.join("lock");
+        let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(StoreError::Busy { path }),
+            Err(fs::TryLockError::Error(e)) => return Err(at(&lock_path)(e)),
+        }
+        let events_path = path.join("events.jsonl");
+        let events = append_whole_lines(&events_path).map_err(at(&events_path))?;
+        let summary = path.join("summary.json");
+        match fs::remove_file(&summary) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&summary)(e)),
+            Ok(()) | Err(_) => {}
+        }
+        Ok(Self {
+            id,
+            path,
+            events,
+            _lock: lock,
+        })
+    }
+
     /// The run's id: its folder's name.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -138,7 +188,7 @@ impl RunDir {
     /// [`StoreError::Io`].
     pub fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let path = self.path.join("events.jsonl");
-        let mut line = to_json(&path, &Versioned::new(event), false)?;
+        let mut line = to_json(&path, &Versioned::now(event), false)?;
         line.push(b'\n');
         self.events.write_all(&line).map_err(at(&path))
     }
@@ -167,6 +217,18 @@ impl RunDir {
     pub fn summary(&self, summary: &Summary) -> Result<(), StoreError> {
         self.write("summary.json", &Versioned::new(Event::Summary(summary.clone())))
     }
+}
+
+/// Opens a file of lines for appending, without the half line that a kill may have left at its end.
+fn append_whole_lines(path: &Path) -> io::Result<fs::File> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        read => read.unwrap_or_default(),
+    };
+    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+    let file = fs::File::options().create(true).append(true).open(path)?;
+    file.set_len(whole as u64)?;
+    Ok(file)
 }
 
 fn to_json(path: &Path, record: &impl Serialize, pretty: bool) -> Result<Vec<u8>, StoreError> {
@@ -238,4 +300,46 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
         run: run.to_owned(),
         dir: runs.to_owned(),
     })
+}
+
+/// The median of ascending values.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (
+        sorted.get(sorted.len().checked_sub(1)? / 2)?,
+        sorted.get(sorted.len() / 2)?,
+    );
+    Some(f64::midpoint(*low, *high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0]), Some(1.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0]), Some(2.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), Some(3.0));
+    }
+
+    #[test]
+    fn a_run_that_was_killed_is_taken_up_where_its_record_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path(), "x").unwrap();
+        let path = run.path().to_owned();
+        assert!(matches!(RunDir::reopen(&path), Err(StoreError::Busy { .. })));
+        drop(run);
+        fs::write(path.join("events.jsonl"), "{\"v\":1}\n{\"v\"").unwrap();
+        fs::write(path.join("summary.json"), "{}").unwrap();
+        let mut again = RunDir::reopen(&path).unwrap();
+        again.event(&Event::Interrupted).unwrap();
+        let text = fs::read_to_string(path.join("events.jsonl")).unwrap();
+        let (first, second) = text.split_once('\n').unwrap();
+        assert_eq!(first, "{\"v\":1}", "half a line is gone");
+        let second: Versioned<Event> = serde_json::from_str(second).unwrap();
+        assert!(matches!(second.what, Event::Interrupted) && second.at_ms.is_some());
+        assert!(!path.join("summary.json").exists());
+        assert_eq!(again.id(), path.file_name().unwrap().to_str().unwrap());
+    }
 }

@@ -49,6 +49,19 @@ pub enum Waited {
     PowerOff,
 }
 
+impl Waited {
+    /// Words for people; fits before "did not come in time".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FirstFrame => "the first frame",
+            Self::NextFrame => "another frame",
+            Self::CaseEnd => "the end of the case",
+            Self::PowerOff => "the power-off",
+        }
+    }
+}
+
 /// How the machine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -71,10 +84,27 @@ pub enum Ending {
 pub struct HostShare {
     /// CPU seconds that the emulator got.
     pub cpu_s: f64,
+    /// Seconds that its threads were ready to run and got no CPU; `None` where the host does not count them.
+    pub wait_s: Option<f64>,
     /// Seconds from its start to its end.
     pub wall_s: f64,
     /// Virtual CPUs.
     pub cpus: u32,
+}
+
+impl HostShare {
+    /// Whether the host kept the emulator waiting for longer than it let it run: rates say nothing then.
+    #[must_use]
+    pub fn starved(&self) -> bool {
+        self.wait_s.is_some_and(|wait_s| wait_s > self.cpu_s.max(1.0))
+    }
+
+    /// Whether the emulator besides got less than a quarter of one CPU: what did not come in time says nothing
+    /// about the guest then. (One that spins for ever on a busy host gets more, and is a hang.)
+    #[must_use]
+    pub fn hardly_ran(&self) -> bool {
+        self.starved() && self.cpu_s < self.wall_s / 4.0
+    }
 }
 
 /// Everything a verdict is made of.
@@ -92,6 +122,8 @@ pub struct Evidence<'a> {
     pub splats: &'a [Splat],
     /// How the machine ended.
     pub ending: &'a Ending,
+    /// What the console said when the hung guest was asked (by an NMI) what it was doing: no cause of anything.
+    pub last_words: &'a str,
     /// What the host gave.
     pub host: HostShare,
 }

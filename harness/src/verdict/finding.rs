@@ -14,6 +14,8 @@ pub enum Class {
     Splat(console::Kind),
     /// A worker or the whole guest made no progress.
     Hang,
+    /// The guest ran out of memory outside of every limit that the workload had set.
+    Oom,
     /// Something that had to be gone at teardown was still there.
     Leak,
     /// Counters that must agree at rest did not.
@@ -40,6 +42,7 @@ impl Class {
             Self::Mismatch(class) => class.word(),
             Self::Splat(kind) => kind.name(),
             Self::Hang => "hang",
+            Self::Oom => "oom",
             Self::Leak => "leak",
             Self::Conservation => "conservation",
             Self::Taint => "taint",
@@ -56,7 +59,7 @@ impl Class {
         match self {
             Self::Apply | Self::Config | Self::Build => 0,
             Self::Mismatch(_) | Self::Splat(_) => 1,
-            Self::Conservation | Self::Leak | Self::Taint => 2,
+            Self::Conservation | Self::Leak | Self::Oom | Self::Taint => 2,
             Self::Hang => 3,
             Self::Boot | Self::Lost => 4,
         }
@@ -73,6 +76,9 @@ pub struct Finding {
     /// The kernel function that is to blame, where the evidence names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The page of a mismatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
     /// Guest time since boot, in nanoseconds, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_ns: Option<u64>,
@@ -89,6 +95,7 @@ impl Finding {
             class,
             title: title.into(),
             function: None,
+            page: None,
             t_ns: None,
             detail: String::new(),
         }

@@ -27,6 +27,16 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
             later: findings,
         };
     }
+    if let Ending::Deadline(waited) = evidence.ending {
+        // Only a starved host keeps a deadline that ran out from being a finding.
+        let why = format!(
+            "the host starved the guest: {} did not come in time",
+            waited.words()
+        );
+        return Verdict::Inconclusive {
+            why: vec![why, host_words(evidence, 0)],
+        };
+    }
     if let Some(error) = infra(evidence, &told) {
         return Verdict::Infra { error };
     }
@@ -81,6 +91,7 @@ impl<'a> Told<'a> {
                 Body::Start(start) => Some(start.case.as_str()),
                 Body::Progress(progress) => Some(progress.case.as_str()),
                 Body::Finding(finding) => Some(finding.case.as_str()),
+                Body::Coverage(coverage) => Some(coverage.case.as_str()),
                 Body::End(end) => {
                     told.end = Some(end);
                     Some(end.case.as_str())
@@ -137,6 +148,7 @@ fn splat_finding(splat: &console::Splat) -> Finding {
         class: Class::Splat(splat.kind),
         title: splat.title.clone(),
         function: splat.function.clone(),
+        page: None,
         t_ns: splat.t_ns,
         detail: splat.report.clone(),
     }
@@ -146,19 +158,29 @@ fn guest_finding(finding: &protocol::Finding, t_ns: u64) -> Finding {
     let class = match &finding.what {
         Seen::Mismatch(mismatch) => Class::Mismatch(mismatch.class),
         Seen::Hang { .. } => Class::Hang,
+        Seen::OutOfMemory { .. } => Class::Oom,
         Seen::Leak { .. } => Class::Leak,
         Seen::Conservation { .. } => Class::Conservation,
         Seen::Taint { .. } => Class::Taint,
+    };
+    let (page, stack) = match &finding.what {
+        Seen::Mismatch(mismatch) => (Some(mismatch.page), ""),
+        Seen::Hang { stack, .. } => (None, stack.as_str()),
+        Seen::Leak { .. } | Seen::Conservation { .. } | Seen::OutOfMemory { .. } | Seen::Taint { .. } => {
+            (None, "")
+        }
     };
     let detail = finding
         .context
         .iter()
         .map(|(k, v)| format!("{k}: {v}\n"))
+        .chain(stack.lines().map(|frame| format!("  {frame}\n")))
         .collect();
     Finding {
         class,
         title: finding.title.clone(),
         function: None,
+        page,
         t_ns: Some(t_ns),
         detail,
     }
@@ -167,9 +189,15 @@ fn guest_finding(finding: &protocol::Finding, t_ns: u64) -> Finding {
 /// A guest that died or fell silent by itself: never something that the harness did.
 fn death(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<Finding> {
     let lost = |title: &str| Some(Finding::new(Class::Lost, title));
-    let silent = |title: &str| Some(Finding::new(Class::Hang, title));
     let booted = !evidence.frames.is_empty();
+    let late = |class, title: &str| {
+        Some(Finding {
+            detail: evidence.last_words.to_owned(),
+            ..Finding::new(class, format!("{title}{}", console_words(evidence)))
+        })
+    };
     match evidence.ending {
+        Ending::Deadline(_) if evidence.host.hardly_ran() => None,
         Ending::Reset | Ending::Panicked if !booted => Some(Finding::new(
             Class::Boot,
             "the guest reset itself before it reached the agent",
@@ -183,14 +211,39 @@ fn death(evidence: &Evidence<'_>, told: &Told<'_>) -> Option<Finding> {
         Ending::PoweredOff if told.done.is_none() && *evidence.stream == Stream::Clean => {
             lost("the guest powered off without having said that it was done")
         }
-        Ending::Deadline(Waited::FirstFrame) => Some(Finding::new(
-            Class::Boot,
-            "the kernel did not reach the agent in time",
-        )),
-        Ending::Deadline(Waited::NextFrame) => silent("the guest fell silent: no frame came any more"),
-        Ending::Deadline(Waited::CaseEnd) => silent("the case did not end in time though frames still came"),
-        Ending::Deadline(Waited::PowerOff) => silent("the guest said done, but did not power off"),
+        Ending::Deadline(Waited::FirstFrame) => {
+            late(Class::Boot, "the kernel did not reach the agent in time")
+        }
+        Ending::Deadline(Waited::NextFrame) => {
+            late(Class::Hang, "the guest fell silent: no frame came any more")
+        }
+        Ending::Deadline(Waited::CaseEnd) => Some(Finding {
+            detail: evidence.last_words.to_owned(),
+            ..Finding::new(
+                Class::Hang,
+                "the case did not end in time though frames still came",
+            )
+        }),
+        Ending::Deadline(Waited::PowerOff) => late(Class::Hang, "the guest said done, but did not power off"),
         Ending::PoweredOff | Ending::Cancelled | Ending::Emulator(_) => None,
+    }
+}
+
+/// Whether the console went on after the guest's last frame; fits behind what did not come.
+fn console_words(evidence: &Evidence<'_>) -> &'static str {
+    let Some(console) = evidence.console else {
+        return ", and the console could not be read";
+    };
+    let mark = evidence.frames.last().map(|frame| protocol::kmsg_line(frame.seq));
+    let text = String::from_utf8_lossy(console);
+    let after = match mark.and_then(|mark| text.rfind(&mark).map(|at| at + mark.len())) {
+        Some(at) => &text[at..],
+        None => &text[..],
+    };
+    if after.trim().is_empty() {
+        ", nor a word on the console"
+    } else {
+        ", though the console went on talking"
     }
 }
 
@@ -273,11 +326,22 @@ fn unproved(evidence: &Evidence<'_>, end: &End) -> Vec<String> {
         why.push(format!("{} holds at racepoints timed out", end.holds_timed_out));
     }
     if low {
-        let host = evidence.host;
-        why.push(format!(
-            "the emulator got {:.1} CPU seconds in {:.1} s for {} CPUs; the guest lost {} ms to steal",
-            host.cpu_s, host.wall_s, host.cpus, end.steal_ms
-        ));
+        if evidence.host.starved() || end.steal_ms > end.pressure_ms / 2 {
+            why.push("the host starved the guest".to_owned());
+        }
+        why.push(host_words(evidence, end.steal_ms));
     }
     why
+}
+
+/// What the host gave, for people.
+fn host_words(evidence: &Evidence<'_>, steal_ms: u64) -> String {
+    let host = evidence.host;
+    let waited = host
+        .wait_s
+        .map_or_else(String::new, |s| format!(" and waited {s:.1} s for more"));
+    format!(
+        "the emulator got {:.1} CPU seconds{waited} in {:.1} s for {} CPUs; the guest lost {steal_ms} ms to steal",
+        host.cpu_s, host.wall_s, host.cpus
+    )
 }

@@ -73,6 +73,18 @@ impl Verdict {
         first.into_iter().chain(later)
     }
 
+    /// The findings as reports show them, first cause first: a page that was seen wrong in the same way
+    /// twice (under pressure and again at teardown) once. The record keeps all of them.
+    pub fn told(&self) -> impl Iterator<Item = &Finding> {
+        let mut seen = Vec::new();
+        self.findings().filter(move |finding| {
+            let key = finding.page.map(|page| (finding.class, page));
+            let again = key.is_some_and(|key| seen.contains(&key));
+            seen.extend(key);
+            !again
+        })
+    }
+
     /// Why it is not a pass, in one line; empty for a pass.
     #[must_use]
     pub fn reason(&self) -> String {

@@ -18,6 +18,7 @@ struct Cell {
     stream: Stream,
     console: Option<Vec<u8>>,
     ending: Ending,
+    host: HostShare,
 }
 
 impl Cell {
@@ -39,6 +40,12 @@ impl Cell {
             stream: Stream::Clean,
             console: Some(console),
             ending: Ending::PoweredOff,
+            host: HostShare {
+                cpu_s: 20.0,
+                wait_s: Some(0.5),
+                wall_s: 11.0,
+                cpus: 2,
+            },
         }
     }
 
@@ -67,11 +74,8 @@ impl Cell {
             console: self.console.as_deref(),
             splats: &splats,
             ending: &self.ending,
-            host: HostShare {
-                cpu_s: 20.0,
-                wall_s: 11.0,
-                cpus: 2,
-            },
+            last_words: "",
+            host: self.host,
         })
     }
 }
@@ -361,6 +365,88 @@ fn deaths_are_told_apart() {
         },
         "fail",
         Some("hang"),
+    );
+}
+
+#[test]
+fn a_hang_says_whether_the_console_went_on() {
+    let mut cell = Cell::with_frames([hello(), start()]);
+    cell.ending = Ending::Deadline(Waited::NextFrame);
+    let reason = check(&cell, "fail", Some("hang")).reason();
+    assert!(
+        reason.ends_with("no frame came any more, nor a word on the console"),
+        "{reason}"
+    );
+    cell.console = Some(log(&cell.frames, &[(3.0, "eth0: link is up")]));
+    let reason = check(&cell, "fail", Some("hang")).reason();
+    assert!(reason.ends_with("though the console went on talking"), "{reason}");
+}
+
+#[test]
+fn what_did_not_come_on_a_starved_host_proves_nothing() {
+    for waited in [
+        Waited::FirstFrame,
+        Waited::NextFrame,
+        Waited::CaseEnd,
+        Waited::PowerOff,
+    ] {
+        let frames = if waited == Waited::FirstFrame {
+            vec![]
+        } else {
+            vec![hello(), start()]
+        };
+        let mut cell = Cell::with_frames(frames);
+        cell.ending = Ending::Deadline(waited);
+        (cell.host.cpu_s, cell.host.wait_s, cell.host.wall_s) = (20.0, Some(30.0), 65.0);
+        // It ran for long enough: that nothing came is its own doing.
+        assert_eq!(cell.judge().word(), "fail");
+        cell.host.cpu_s = 2.0;
+        let reason = check(&cell, "inconclusive", None).reason();
+        assert!(reason.contains("the host starved the guest"), "{reason}");
+        // What the kernel itself said counts all the same.
+        cell.console = Some(log(&cell.frames, &oops_at(1.5)));
+        check(&cell, "fail", Some("oops"));
+    }
+    let mut slow = Cell::ended(|e| {
+        e.counters.insert(Counter::RoundTrips, 20);
+    });
+    slow.host.wait_s = Some(30.0);
+    let reason = check(&slow, "inconclusive", None).reason();
+    assert!(reason.contains("the host starved the guest"), "{reason}");
+}
+
+#[test]
+fn a_page_seen_wrong_twice_is_told_once_and_kept_twice() {
+    let finding = |page, t_ns| super::Finding {
+        page: Some(page),
+        t_ns: Some(t_ns),
+        ..super::Finding::new(Class::Mismatch(guest_tests::model::Class::Stale), "x")
+    };
+    let verdict = Verdict::Fail {
+        first: finding(7, 1),
+        later: vec![
+            finding(8, 2),
+            finding(7, 3),
+            super::Finding::new(Class::Taint, "t"),
+        ],
+    };
+    let told: Vec<_> = verdict.told().map(|f| f.page).collect();
+    assert_eq!(told, [Some(7), Some(8), None]);
+    assert_eq!(verdict.findings().count(), 4);
+}
+
+#[test]
+fn memory_that_ran_out_by_itself_is_a_finding() {
+    let oom = Body::Finding(Finding {
+        case: CASE.into(),
+        what: Seen::OutOfMemory { kills: 1 },
+        title: "the guest ran out of memory".into(),
+        context: BTreeMap::new(),
+    });
+    check(
+        &Cell::with_frames([hello(), start(), oom, Body::End(end()), done(0)]),
+        "fail",
+        Some("oom"),
     );
 }
 

@@ -1,7 +1,7 @@
 //! A machine with a fake QEMU (`examples/fake_qemu.rs`) in it, for tests.
 
 use guest_tests::protocol::{Request, VERSION};
-use harness::machine::{Accel, Deadlines, Disk, MachineConfig, initramfs};
+use harness::machine::{Accel, Backend, Deadlines, Disk, MachineConfig, initramfs};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub fn config(dir: &TempDir, script: &str) -> MachineConfig {
     fs::write(&kernel, script).expect("the folder can be written");
     MachineConfig {
         qemu: fake_qemu(),
+        backend: Backend::Qemu,
         accel: Accel::Tcg,
         kernel,
         base: Arc::new(initramfs::Base::new(b"agent").expect("a small agent")),
@@ -51,11 +52,13 @@ pub fn config(dir: &TempDir, script: &str) -> MachineConfig {
         boot_args: Vec::new(),
         evidence: dir.path().join("evidence"),
         scratch: dir.path().join("scratch, with a comma"),
+        freeze_on_finding: false,
         deadlines: Deadlines {
             first_frame: LONG,
             silence: LONG,
             case_end: LONG,
             power_off: LONG,
+            last_words: SHORT,
         },
     }
 }

@@ -124,3 +124,72 @@ fn first_frame_by_hand(kernel: &Path, work: &Path, round: usize) -> Result<f64> 
     }
     Ok(took)
 }
+
+/// virtme-ng over the host's root: ours beside `vng --exec true` by hand, and what logging in adds.
+pub(super) fn virtme(patchproof: &Path) -> Result<()> {
+    let kernel = kernel_dir(patchproof, "fixed")?.join("bzImage");
+    let vng = crate::virtme::vng()?;
+    let (mut by_hand, mut login) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        by_hand.push(true_by_hand(&vng, &kernel)?);
+        login.push(true_over_ssh(patchproof, &kernel, true)?);
+    }
+    let prepared: Vec<f64> = (0..ROUNDS)
+        .map(|_| true_over_ssh(patchproof, &kernel, false))
+        .collect::<Result<_>>()?;
+    let (by_hand, login, prepared) = (median(by_hand), median(login), median(prepared));
+    println!("virtme-ng: from the start to the end of `true` in the guest, medians of {ROUNDS}:");
+    println!("  vng --exec true by hand            {by_hand:.2} s");
+    println!("  patchproof shell --host-root       {login:.2} s");
+    println!("  patchproof shell, prepared root    {prepared:.2} s");
+    println!(
+        "  difference over the host's root    {:+.2} s (to reach: at most +0.50 s for the boot, +2 s for the login)",
+        login - by_hand
+    );
+    Ok(())
+}
+
+fn true_by_hand(vng: &Path, kernel: &Path) -> Result<f64> {
+    let started = Instant::now();
+    let run = duct::cmd!(
+        vng,
+        "--run",
+        kernel,
+        "--disable-kvm",
+        "--force-9p",
+        "--memory",
+        "300M",
+        "--cpus",
+        "2",
+        "--user",
+        "root",
+        "--exec",
+        "true"
+    );
+    let out = run
+        .stdin_null()
+        .stderr_to_stdout()
+        .stdout_capture()
+        .unchecked()
+        .run()?;
+    if !out.status.success() {
+        bail!("vng by hand: {}", String::from_utf8_lossy(&out.stdout));
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+fn true_over_ssh(patchproof: &Path, kernel: &Path, host_root: bool) -> Result<f64> {
+    let mut args = vec!["shell".into(), kernel.as_os_str().to_owned()];
+    args.extend(host_root.then(|| "--host-root".into()));
+    args.extend(["--", "true"].map(Into::into));
+    let started = Instant::now();
+    let out = duct::cmd(patchproof, args)
+        .stdin_null()
+        .stderr_capture()
+        .unchecked()
+        .run()?;
+    if !out.status.success() {
+        bail!("patchproof shell: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(started.elapsed().as_secs_f64())
+}

@@ -1,5 +1,6 @@
 //! Property tests of the model as a whole, and a deliberate lie for every class of mismatch.
 
+mod duels;
 mod lies;
 mod stamps;
 mod transitions;

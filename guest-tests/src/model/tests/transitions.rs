@@ -215,6 +215,18 @@ fn files_that_shrink_take_private_pages_along_and_holes_do_not() {
 }
 
 #[test]
+fn a_huge_page_across_the_end_of_a_file_may_show_zeros_and_nothing_else() {
+    for backing in [Backing::Shared, Backing::PrivateFile] {
+        let cut = written(backing).apply(Op::Truncate);
+        assert!(is_read(&cut, &zero()).is_err(), "no huge page, no zeros");
+        let across = cut.apply(Op::Collapse);
+        assert!(is_read(&across, &zero()).is_ok() && faults(&across).is_ok());
+        assert_eq!(is_read(&across, &held(PAGE, 1)), Err(Class::Resurrected));
+        assert_eq!(is_read(&across, &held(OTHER, 1)), Err(Class::Foreign));
+    }
+}
+
+#[test]
 fn a_private_mapping_shows_the_file_until_it_is_written_to() {
     let mapped = fresh(Backing::PrivateFile);
     assert!(is_read(&mapped, &held(OTHER, 3)).is_ok());

@@ -1,8 +1,8 @@
 //! Antagonists: threads that disturb without changing any content.
 
 use super::pressure::Pressure;
-use crate::sys::SysError;
-use crate::workload::WORKER_PATIENCE_S;
+use crate::sys::board::Lane;
+use crate::workload::phase::Stopped;
 use std::time::Duration;
 
 /// How much one round of the reclaim pump asks for.
@@ -16,14 +16,11 @@ const FLIP_EVERY: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// Those of the kernel that are not "there was nothing to reclaim".
-pub fn reclaim(pressure: &Pressure<'_>) -> Result<(), SysError> {
-    let lane = pressure.env.board.lane("reclaim");
-    lane.inspect(|lane| lane.expect_within(WORKER_PATIENCE_S));
-    while !pressure.stop.wait(RECLAIM_PAUSE) {
+pub fn reclaim(pressure: &Pressure<'_>, lane: &Lane) -> Result<(), Stopped> {
+    while !pressure.phase.stop.wait(RECLAIM_PAUSE) {
         pressure.stage.arena_group.reclaim(RECLAIM_BYTES)?;
-        lane.inspect(|lane| lane.beat());
+        lane.beat();
     }
-    lane.inspect(|lane| lane.expect_within(0));
     Ok(())
 }
 
@@ -31,17 +28,13 @@ pub fn reclaim(pressure: &Pressure<'_>) -> Result<(), SysError> {
 ///
 /// # Errors
 /// Those of the kernel.
-pub fn flip_pool(pressure: &Pressure<'_>, percent: u64) -> Result<(), SysError> {
-    let lane = pressure.env.board.lane("pool flips");
-    lane.inspect(|lane| lane.expect_within(WORKER_PATIENCE_S));
+pub fn flip_pool(pressure: &Pressure<'_>, lane: &Lane, percent: u64) -> Result<(), Stopped> {
     let knob = &pressure.stage.pool_percent;
     let mut low = false;
-    while !pressure.stop.wait(FLIP_EVERY) {
+    while !pressure.phase.stop.wait(FLIP_EVERY) {
         low = !low;
         knob.change(&if low { 0 } else { percent }.to_string())?;
-        lane.inspect(|lane| lane.beat());
+        lane.beat();
     }
-    knob.change(&percent.to_string())?;
-    lane.inspect(|lane| lane.expect_within(0));
-    Ok(())
+    Ok(knob.change(&percent.to_string())?)
 }

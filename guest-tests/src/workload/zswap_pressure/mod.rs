@@ -6,6 +6,7 @@ mod frontier;
 mod pressure;
 mod stage;
 mod teardown;
+mod toggles;
 mod worker;
 
 use super::stop::Stop;

@@ -1,45 +1,31 @@
-//! The pressure phase: workers and antagonists, for as long as the budget lasts or until a finding.
+//! The pressure phase: which threads there are and what they share.
 
 use super::antagonist;
 use super::frontier::Frontier;
-use super::stage::{STACK_LEN, Stage};
-use super::worker::{Role, Stopped, Worker};
-use crate::agent::link::Told;
-use crate::catalogue::{Counter, ZswapPressure};
+use super::stage::Stage;
+use super::toggles::Toggles;
+use super::worker::{Role, Worker};
+use crate::catalogue::ZswapPressure;
+use crate::catalogue::antagonists::Choice;
 use crate::model::Mismatch;
-use crate::protocol::{Progress, Seen};
 use crate::sys::pagemap::Entry;
-use crate::sys::vmstat::Vmstat;
-use crate::sys::{SysError, proc, process};
+use crate::sys::{SysError, proc};
+use crate::workload::antagonist::{Antagonist, LedgerHeirs, SwapArea};
+use crate::workload::beside::{Beside, Turns};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::History;
-use crate::workload::stop::{Stop, StopOnDrop};
-use crate::workload::{CaseError, Env, WORKER_PATIENCE_S};
+use crate::workload::phase::{Phase, Stopped, Task, Totals, page_context};
+use crate::workload::stop::Stop;
+use crate::workload::{CaseError, Env};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// How many mismatches one case tells; the first is what counts.
-const FINDINGS_MAX: u32 = 8;
-
-/// What the workers count.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Pages compared with the model.
-    pub verified: AtomicU64,
-    /// Of those, pages that were swapped out before.
-    pub round_trips: AtomicU64,
-    /// Pages rewritten.
-    pub written: AtomicU64,
-}
 
 /// What all threads of the phase share.
 pub struct Pressure<'a> {
-    /// The surroundings.
-    pub env: &'a Env<'a>,
+    /// The phase itself.
+    pub phase: Phase<'a>,
     /// What the pressure stands on.
     pub stage: &'a Stage,
     /// Workers.
@@ -48,42 +34,8 @@ pub struct Pressure<'a> {
     pub readers: usize,
     /// CPUs that they are spread over.
     pub cpus: usize,
-    /// The end of the phase.
-    pub stop: &'a Stop,
-    /// What the workers count.
-    pub counts: Counts,
     /// What zswap is about to write back.
     pub frontier: Mutex<Frontier>,
-    start: Start,
-    told: AtomicU32,
-    broken: Mutex<Option<SysError>>,
-}
-
-/// What the kernel's counters said when the phase began.
-struct Start {
-    t_ns: u64,
-    vmstat: Vmstat,
-    steal_ms: u64,
-}
-
-impl Start {
-    fn now() -> Result<Self, SysError> {
-        Ok(Self {
-            vmstat: Vmstat::read()?,
-            steal_ms: proc::steal_ms()?,
-            t_ns: proc::uptime_ns(),
-        })
-    }
-}
-
-/// What the phase came to.
-pub struct Totals {
-    /// Its length in milliseconds.
-    pub elapsed_ms: u64,
-    /// What was exercised.
-    pub counters: BTreeMap<Counter, u64>,
-    /// CPU time taken away.
-    pub steal_ms: u64,
 }
 
 impl<'a> Pressure<'a> {
@@ -103,20 +55,17 @@ impl<'a> Pressure<'a> {
         } else {
             proc::cpus().min(u32::try_from(params.cpus).unwrap_or(1))
         } as usize;
-        let start = Start::now()?;
-        let (told, broken) = (AtomicU32::new(0), Mutex::new(None));
         Ok(Self {
-            env,
+            phase: Phase::new(
+                env,
+                stop,
+                Box::new(|| Ok(stage.engine.as_ref().map_or_else(BTreeMap::new, Engine::counters))),
+            )?,
             stage,
             threads,
             readers: usize::try_from(params.readers).unwrap_or(0),
             cpus,
-            stop,
-            counts: Counts::default(),
             frontier: Mutex::default(),
-            start,
-            told,
-            broken,
         })
     }
 
@@ -130,162 +79,87 @@ impl<'a> Pressure<'a> {
     /// # Errors
     /// When a call failed that must not, or the supervisor has gone.
     pub fn run(&self, params: &ZswapPressure) -> Result<Totals, CaseError> {
-        let budget_ms = self.env.job.case.budget_ms;
-        let told = std::thread::scope(|scope| {
-            let _ends = StopOnDrop(self.stop);
-            let thread = || std::thread::Builder::new().stack_size(STACK_LEN);
-            for worker in 0..self.threads + self.readers {
-                thread().spawn_scoped(scope, move || self.work(worker))?;
-            }
-            if params.reclaim {
-                thread().spawn_scoped(scope, || self.keep(antagonist::reclaim(self)))?;
-            }
-            if params.pool_flips {
-                let percent = params.pool_percent;
-                thread().spawn_scoped(scope, move || self.keep(antagonist::flip_pool(self, percent)))?;
-            }
-            loop {
-                let over = self.stop.wait(PROGRESS_EVERY);
-                let now = self.totals()?;
-                self.env.lane.beat();
-                if over || now.elapsed_ms >= budget_ms {
-                    return Ok::<_, CaseError>(now);
-                }
-                self.tell(now)?;
-            }
-        });
-        let totals = told?;
-        match self
-            .broken
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take()
-        {
-            Some(e) => Err(e.into()),
-            None => Ok(totals),
-        }
-    }
-
-    fn tell(&self, now: Totals) -> Result<(), CaseError> {
-        let progress = Progress {
-            case: self.env.job.case.id.clone(),
-            elapsed_ms: now.elapsed_ms,
-            counters: now.counters,
-            steal_ms: now.steal_ms,
+        let stage = self.stage;
+        let heirs = LedgerHeirs::new(&stage.arena, &stage.ledger, 0, &self.phase.counts.verified)?;
+        let swaps = [SwapArea {
+            device: stage.disk.clone(),
+            priority: None,
+        }];
+        let (arenas, refill) = ([&stage.arena], || stage.refill());
+        let loosen = || {
+            stage.loosen();
+            Ok(())
         };
-        Ok(self.env.link.tell(Told::Progress(progress))?)
-    }
-
-    fn work(&self, worker: usize) {
-        let _ends = StopOnDrop(self.stop);
-        let outcome = self.try_work(worker);
-        match outcome {
-            Ok(()) | Err(Stopped::Found) => {}
-            Err(Stopped::Sys(e)) => self.keep(Err(e)),
+        let toggles = Mutex::new(Toggles::new(params, self.phase.seed_of(0x7099)));
+        let toggle = |stop: &Stop| {
+            toggles
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .toggle(stop)
+        };
+        let beside = Beside {
+            engine: stage.engine.as_ref(),
+            choice: Choice::parse(&params.antagonists),
+            offered: &Antagonist::ALL,
+            arenas: &arenas,
+            group: Some(&stage.arena_group),
+            swaps: &swaps,
+            refill: Some(&refill),
+            heirs: Some(&heirs),
+            whim: params.toggles.then_some(&toggle as _),
+            turns: Some(Turns {
+                alone: Duration::from_millis(params.alone_ms),
+                beside: Duration::from_millis(params.beside_ms),
+                loosen: &loosen,
+                tighten: &refill,
+            }),
+        };
+        let mut tasks: Vec<_> = (0..self.threads + self.readers).map(|n| self.task(n)).collect();
+        if params.reclaim {
+            tasks.push(Task::new("reclaim", |lane| antagonist::reclaim(self, lane)));
         }
+        if params.pool_flips {
+            let percent = params.pool_percent;
+            let flip = move |lane: &_| antagonist::flip_pool(self, lane, percent);
+            tasks.push(Task::new("pool flips", flip));
+        }
+        if !beside.is_empty() {
+            tasks.push(Task::new("beside", |lane| beside.keep_up(&self.phase, lane)));
+        }
+        let totals = self.phase.run(tasks)?;
+        beside.tell_coverage(&self.phase)?;
+        Ok(totals)
     }
 
-    fn try_work(&self, worker: usize) -> Result<(), Stopped> {
+    fn task(&self, worker: usize) -> Task<'_> {
         // Reclaim drains only the calling CPU's batch of new pages: whoever faults a page in must
         // page it out on the same CPU.
         let role = Role::of(worker, self.threads, self.cpus);
         let cpu = match role {
             Role::Steady | Role::Sudden => worker % self.cpus,
             // Beside the workers, where there is another CPU.
-            Role::Reader => (self.cpus + worker - self.threads) % proc::cpus() as usize,
+            Role::Reader => self.cpus + worker - self.threads,
         };
-        process::pin(cpu as u32)?;
-        let full = || SysError::content("starting a worker", "the board is full");
-        let lane = self
-            .env
-            .board
-            .lane(&format!("{} {worker}", role.words()))
-            .ok_or_else(full)?;
         let own = match role {
             Role::Steady | Role::Sudden => share(self.stage.arena.pages(), self.threads, worker),
             Role::Reader => 0..0,
         };
-        let seed = self
-            .env
-            .job
-            .case
-            .seed
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(worker as u64);
-        let mut worker = Worker::new(self, lane, own, seed, role)?;
-        lane.expect_within(WORKER_PATIENCE_S);
-        let outcome = worker.run();
-        lane.expect_within(0);
-        outcome
-    }
-
-    /// Keeps the first failure of a thread and ends the phase.
-    fn keep(&self, outcome: Result<(), SysError>) {
-        if let Err(e) = outcome {
-            self.broken
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .get_or_insert(e);
-            self.stop.set();
-        }
-    }
-
-    /// What was exercised so far.
-    ///
-    /// # Errors
-    /// When the kernel's counters can't be read.
-    pub fn totals(&self) -> Result<Totals, SysError> {
-        let now = Start::now()?;
-        let mut counters = now.vmstat.since(&self.start.vmstat);
-        let own = [
-            (Counter::PagesVerified, &self.counts.verified),
-            (Counter::RoundTrips, &self.counts.round_trips),
-            (Counter::PagesWritten, &self.counts.written),
-        ];
-        counters.extend(own.map(|(counter, n)| (counter, n.load(Ordering::Relaxed))));
-        let elapsed_ms = (now.t_ns - self.start.t_ns) / 1_000_000;
-        Ok(Totals {
-            elapsed_ms,
-            counters,
-            steal_ms: now.steal_ms.saturating_sub(self.start.steal_ms),
-        })
+        let seed = self.phase.seed_of(worker as u64);
+        let body = move |lane: &_| -> Result<(), Stopped> { Worker::new(self, lane, own, seed, role)?.run() };
+        Task::new(format!("{} {worker}", role.words()), body).on(cpu as u32)
     }
 
     /// Tells of a mismatch at once and ends the phase.
     pub fn found(&self, mismatch: Mismatch, before: Entry, after: Option<Entry>, history: &History) {
-        self.stop.set();
-        if self.told.fetch_add(1, Ordering::Relaxed) >= FINDINGS_MAX {
-            return;
-        }
         let page = mismatch.page;
-        let mut context = BTreeMap::new();
-        let mut say = |key: &str, value: String| {
-            context.insert(key.to_owned(), value);
-        };
-        say("page before the read", before.to_string());
-        if let Some(after) = after {
-            say("page after the read", after.to_string());
-        }
-        if let Some((slot, other)) = before
-            .slot()
-            .and_then(|s| Some((s, self.stage.slots.before(s, page)?)))
+        let mut context = page_context(page, before, after, history);
+        if let Some(slot) = before.slot()
+            && let Some(other) = self.stage.slots.before(slot, page)
         {
-            say("slot", format!("page {other} was seen in slot {slot} before"));
+            let told = format!("page {other} was seen in slot {slot} before");
+            context.insert("slot".to_owned(), told);
         }
-        say("last operations on the page", history.tell(|e| e.page == page));
-        say("last operations of the thread", history.tell(|_| true));
-        if let Ok(totals) = self.totals() {
-            say("elapsed", format!("{} ms of pressure", totals.elapsed_ms));
-            let counters: Vec<_> = totals
-                .counters
-                .iter()
-                .map(|(c, n)| format!("{n} {}", c.words()))
-                .collect();
-            say("counters", counters.join(", "));
-        }
-        let title = mismatch.title();
-        // A supervisor that has gone is noticed by the main thread.
-        let _ = self.env.find(Seen::Mismatch(mismatch), title, context);
+        self.phase.found(mismatch, context);
     }
 }
 

@@ -8,23 +8,20 @@ use crate::sys::knob::Knob;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, zswap};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
+use crate::workload::phase::STACK_LEN;
+use crate::workload::tight::{FILL_CHUNK, fill, refill, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
-/// Pages that are filled and paged out at once.
-const FILL_CHUNK: usize = 128;
-/// How often a chunk is asked to leave before its rest stays.
-const FILL_TRIES: usize = 20;
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
 const RECLAIM_PAUSE_MS: u32 = 10;
-/// Bytes of a thread's stack.
-pub const STACK_LEN: usize = 128 << 10;
 /// Bytes that a thread takes, what the kernel keeps for it included.
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
 /// Antagonists, at most.
-const ANTAGONISTS_MAX: u64 = 2;
+const ANTAGONISTS_MAX: u64 = 6;
 /// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
 const AREA_PAGES_MIN: u64 = 64;
 
@@ -36,6 +33,8 @@ pub struct Stage {
     pub ledger: Ledger,
     /// Memory that fills the swap area and is left alone.
     pub cold: Option<Arena>,
+    /// What runs beside the workers, where anything does.
+    pub engine: Option<Engine>,
     /// Which pages were seen in which slot.
     pub slots: Slots,
     /// The swap area's device.
@@ -47,7 +46,7 @@ pub struct Stage {
     /// zswap's pool limit.
     pub pool_percent: Knob,
     /// Above the two groups; dropped after them.
-    _top: Cgroup,
+    pub top: Cgroup,
     /// Restored when the stage is dropped.
     _knobs: Vec<Knob>,
 }
@@ -104,6 +103,10 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     let plan = AreaPlan::of(machine::disk_len(&disk)?, pages as u64, params)?;
     let ledger = ledger(env, pages + plan.cold_pages, policy(params))?;
     let slots = Slots::new(plan.area_pages as usize);
+    let owners = usize::try_from(params.engine).unwrap_or(1);
+    let engine = (owners > 0)
+        .then(|| Engine::new(owners, env.job.run, env.job.case.seed, &params.engine_mix))
+        .transpose()?;
     // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
     // them (stacks, buffers) must again.
     process::lock_what_is_mapped()?;
@@ -113,6 +116,9 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         .transpose()?;
     process::lock_what_comes()?;
     env.board.note_arena(arena.address(0), pages);
+    if let Some(engine) = &engine {
+        engine.note_on(env.board);
+    }
 
     swap::format(&disk, plan.area_pages)?;
     swap::on(&disk)?;
@@ -127,12 +133,13 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         arena,
         ledger,
         cold,
+        engine,
         slots,
         disk,
         arena_group,
         filler_group,
         pool_percent,
-        _top: top,
+        top,
         _knobs: knobs,
     })
 }
@@ -261,46 +268,34 @@ fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseErr
     Ok(process::unpin()?)
 }
 
-/// Writes a page, known to the ledger as `number`, with its next generation.
-fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mut [u64; PAGE_WORDS]) {
-    let intent = ledger.begin(number);
-    intent.stamp.write(data);
-    arena.write(page, data);
-    intent.commit();
-}
+impl Stage {
+    /// Rewrites the cold pages, which leaves their slots free. Only one thread may call this, and never
+    /// beside [`Stage::refill`].
+    pub fn loosen(&self) {
+        let Some(cold) = &self.cold else { return };
+        let mut data = Box::new([0; PAGE_WORDS]);
+        for page in 0..cold.pages() {
+            stamp(
+                cold,
+                page,
+                &self.ledger,
+                (self.arena.pages() + page) as u32,
+                &mut data,
+            );
+        }
+    }
 
-/// Writes the cold pages and has them paged out.
-fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<(), CaseError> {
-    // The new pages wait in a batch of the CPU that touched them; stay on it.
-    process::pin(0)?;
-    let pagemap = Pagemap::open()?;
-    let mut data = Box::new([0; PAGE_WORDS]);
-    let mut stay = 0;
-    for start in (0..cold.pages()).step_by(FILL_CHUNK) {
-        let chunk = start..cold.pages().min(start + FILL_CHUNK);
-        for page in chunk.clone() {
-            stamp(cold, page, ledger, first + page as u32, &mut data);
+    /// Has the cold pages paged out once more, after they came back: the swap area is as tight then as
+    /// it was. Those that stay leave slots free, which is no failure in the midst of pressure.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn refill(&self) -> Result<(), CaseError> {
+        match &self.cold {
+            Some(cold) => refill(cold),
+            None => Ok(()),
         }
-        let mut entries = [Default::default(); FILL_CHUNK];
-        for _ in 0..FILL_TRIES {
-            cold.advise(chunk.clone(), Advice::PageOut)?;
-            pagemap.read(cold, chunk.clone(), &mut entries)?;
-            if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-                break;
-            }
-        }
-        stay += entries[..chunk.len()].iter().filter(|e| !e.swapped()).count();
-        env.lane.beat();
     }
-    process::unpin()?;
-    // A few that stay leave a few slots more than was asked for; many would undo the point of it.
-    if stay * 20 > cold.pages() {
-        return Err(CaseError::Broken(format!(
-            "{stay} of {} cold pages could not be paged out",
-            cold.pages()
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

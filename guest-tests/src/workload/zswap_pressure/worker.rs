@@ -14,6 +14,7 @@ use crate::sys::board::Lane;
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::process::{self, Policy};
 use crate::workload::evidence::{History, Op};
+use crate::workload::phase::Stopped;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::VecDeque;
@@ -83,21 +84,6 @@ pub struct Worker<'a> {
     page: Box<[u64; PAGE_WORDS]>,
 }
 
-/// Why a worker ended early.
-#[derive(Debug)]
-pub enum Stopped {
-    /// A mismatch was told; the pressure is over.
-    Found,
-    /// A call failed that must not.
-    Sys(SysError),
-}
-
-impl From<SysError> for Stopped {
-    fn from(e: SysError) -> Self {
-        Self::Sys(e)
-    }
-}
-
 impl<'a> Worker<'a> {
     /// Makes the worker of so many pages.
     ///
@@ -134,7 +120,7 @@ impl<'a> Worker<'a> {
                 if self.pressure.has_sudden() {
                     process::schedule(self.lane.tid(), Policy::Idle)?;
                 }
-                while !self.pressure.stop.is_set() {
+                while !self.pressure.phase.stop.is_set() {
                     self.step()?;
                     self.lane.beat();
                 }
@@ -163,7 +149,7 @@ impl<'a> Worker<'a> {
     /// Sleeps for a random time; tells whether the pressure is over.
     fn nap(&mut self, us_max: u64) -> bool {
         let pause = Duration::from_micros(self.rng.next_u64() % us_max);
-        self.pressure.stop.wait(pause)
+        self.pressure.phase.stop.wait(pause)
     }
 
     /// One step of a steady worker: some pages of its own are verified, rewritten and stored.
@@ -265,7 +251,7 @@ impl<'a> Worker<'a> {
         self.history
             .note(Op::Rewrite, number, intent.stamp.generation, None);
         intent.commit();
-        self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
+        self.pressure.phase.counts.written.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has the pages reclaimed, and remembers those that zswap took.
@@ -313,7 +299,7 @@ impl<'a> Worker<'a> {
         entry: Entry,
         away: bool,
     ) -> Result<(), Stopped> {
-        let counts = &self.pressure.counts;
+        let counts = &self.pressure.phase.counts;
         match verdict {
             Ok(Verified::Whole(_) | Verified::Mixed(_) | Verified::Faulted) => {
                 counts.verified.fetch_add(1, Ordering::Relaxed);

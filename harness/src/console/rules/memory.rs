@@ -127,6 +127,14 @@ pub(super) const RULES: &[Rule] = &[
         Blame::Nobody,
         &[],
     ),
+    // A poisoned free page was written to; the stack is of whoever happened to be given it next.
+    rule(
+        Kind::Oops,
+        r"^pagealloc: (memory corruption|single bit error)\s*$",
+        "pagealloc: {1}",
+        Blame::Nobody,
+        &[],
+    ),
     rule(
         Kind::Oops,
         r"^BUG \S.*\(.*\): (\S.*)",

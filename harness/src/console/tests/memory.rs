@@ -1,6 +1,6 @@
 //! Sanitizers, pages, slabs and swap, on hand-written reports in the kernel's wording.
 
-use super::{check, report};
+use super::{check, report, titles};
 
 #[test]
 fn sanitizers() {
@@ -112,6 +112,21 @@ fn pages_slabs_and_swap() {
         "zram: Decompression failed! err=-22, page=17",
         ("zram: Decompression failed", "oops", None),
     );
+    let poison = report(
+        "pagealloc: memory corruption\n00000000dd99eef6: 2c 82 a8 ad 04 da b7 00 9e 36 a0 4d 40 20 07 fc  ,........6.M@ ..",
+        &[
+            "dump_stack_lvl",
+            "__kernel_unpoison_pages",
+            "prep_new_page",
+            "zs_malloc",
+        ],
+    );
+    check(&poison, ("pagealloc: memory corruption", "oops", None));
+    check(
+        "pagealloc: single bit error",
+        ("pagealloc: single bit error", "oops", None),
+    );
+    assert!(titles("pagealloc: memory corruption checks are on").is_empty());
     let slab = report(
         "BUG zspage (Not tainted): Poison overwritten",
         &["check_bytes_and_report", "zs_malloc"],

@@ -23,7 +23,9 @@ fn a_good_file_becomes_what_it_says() {
     );
     assert_eq!(spec.machines["small"].backend, Backend::Qemu);
     assert_eq!(spec.machines["small"].memory, 300 << 20);
-    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload;
+    let Workload::ZswapPressure(params) = &spec.cases["pressure"].workload else {
+        panic!("{:?}", spec.cases["pressure"].workload);
+    };
     assert_eq!(params.arena, 4 << 20);
     let racepoint = spec.matrix.racepoint.as_ref().unwrap();
     assert_eq!(racepoint[1].name, "zswap_writeback");
@@ -508,12 +510,12 @@ fn cases() {
     /m/a.yaml:8:25: error: there is no workload `memtest`
       8 |   pressure: { workload: memtest, seed: 1, budget: 30s, params: { arena: 4MiB } }
         |                         ^^^^^^^
-      help: workloads are `zswap_pressure`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:3: error: case `pressure` lacks the key `workload`
       8 |   pressure: { seed: 1, budget: 30s, params: { arena: 4MiB } }
         |   ^^^^^^^^
-      help: workloads are `zswap_pressure`
+      help: workloads are `zswap_pressure`, `khugepaged_collapse`, `uffd_move`, `zram_writeback`, `canary`
     --
     /m/a.yaml:8:47: error: `seed` must be a whole number of 64 bits, not -1
       8 |   pressure: { workload: zswap_pressure, seed: -1, budget: 30s, params: { arena: 4MiB } }
@@ -655,6 +657,47 @@ fn axes() {
     /m/a.yaml:5:1: error: the matrix selects no cell
       5 | matrix: { include: [] }
         | ^^^^^^
+    ");
+}
+
+#[test]
+fn a_racepoint_that_holds_is_left_to_the_workload() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let spec = good(&GOOD.replace(setting, "{ zswap_writeback: { hold: 30ms } }]"));
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!((arm.delay_us_max, arm.hold_us_max), (0, 30_000));
+    insta::assert_snapshot!(each_bad(&[
+        (setting, "{ zswap_writeback: { hold: 1s } }]"),
+        (setting, "{ zswap_writeback: { hold: 1ms, delay: 1us } }]"),
+    ]), @r"
+    /m/a.yaml:13:47: error: `hold` must be at most 50ms, not `1s`
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1s } }]
+         |                                               ^^
+    --
+    /m/a.yaml:13:47: error: racepoint `zswap_writeback` can't both delay and hold
+      13 |   racepoint: [off, { zswap_writeback: { hold: 1ms, delay: 1us } }]
+         |                                               ^^^
+      help: a workload's script decides how long a hold lasts: leave `delay` out
+    ");
+}
+
+#[test]
+fn racepoints_may_be_left_to_the_seed() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let drawn = GOOD
+        .replace(setting, "{ random: { delay: 10us..300us } }]")
+        .replace("racepoint: zswap_writeback", "racepoint: random");
+    let spec = good(&drawn);
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!(
+        (arm.name.as_str(), arm.delay_us_min, arm.delay_us_max),
+        ("random", 10, 300)
+    );
+    insta::assert_snapshot!(each_bad(&[(setting, "{ random: { hold: 1ms } }]")]), @r"
+    /m/a.yaml:13:38: error: racepoints that are drawn can't hold
+      13 |   racepoint: [off, { random: { hold: 1ms } }]
+         |                                      ^^^
+      help: for example `random: { delay: 10us..300us }`
     ");
 }
 
@@ -845,6 +888,30 @@ fn exclude_and_include() {
 }
 
 #[test]
+fn a_reason_goes_with_what_does_not_pass() {
+    let at = "{ kernel: fixed, verdict: pass }";
+    let spec = good(&edited(
+        at,
+        "{ kernel: fixed, verdict: infra, reason: 'status [0-9]' }",
+    ));
+    let expect = &spec.expect[0];
+    assert_eq!(expect.verdict, ExpectedVerdict::Infra);
+    assert!(
+        expect
+            .reason
+            .as_ref()
+            .is_some_and(|r| r.is_match("ended with status 3"))
+    );
+    let shown = bad(edited(at, "{ kernel: fixed, verdict: pass, reason: x }"));
+    assert!(
+        shown.contains("`reason` says why a cell does not pass; `pass` has none"),
+        "{shown}"
+    );
+    let shown = bad(edited(at, "{ kernel: fixed, verdict: infra, reason: '(' }"));
+    assert!(shown.contains("`(` is not a regular expression"), "{shown}");
+}
+
+#[test]
 fn expectations() {
     let at = "{ kernel: fixed, verdict: pass }";
     insta::assert_snapshot!(each_bad(&[
@@ -857,14 +924,14 @@ fn expectations() {
         (at, "{ verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }"),
         (at, "pass"),
     ]), @r"
-    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `any`, not `passed`; did you mean `pass`?
+    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`, not `passed`; did you mean `pass`?
       15 |   - { kernel: fixed, verdict: passed }
          |                               ^^^^^^
     --
     /m/a.yaml:15:5: error: an expectation lacks the key `verdict`
       15 |   - { kernel: fixed }
          |     ^^^^^^^^^^^^^^^^^
-      help: one of `pass`, `fail`, `inconclusive`, `skip`, `any`
+      help: one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`
     --
     /m/a.yaml:15:7: error: unknown key `kernal`; did you mean `kernel`?
       15 |   - { kernal: fixed, verdict: pass }
@@ -900,7 +967,7 @@ fn expectations() {
     /m/a.yaml:15:39: error: there is no finding `corruption`
       15 |   - { verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }
          |                                       ^^^^^^^^^^
-      help: known are `stale`, `foreign`, `torn`, `spliced`, `zeroed`, `resurrected`, `flipped`, `poison`, `garbage`, `faulted`, `hang`, `leak`, `conservation`, `taint`, `lost`, `boot`, `apply`, `config`, `build`, `oops`, `warning`, `kasan`, `kmsan`, `kcsan`, `kfence`, `ubsan`, `lockdep`, `atomic`, `reboot`, `splat`, and maps `{ splat: REGEX, function: REGEX }`
+      help: known are `stale`, `foreign`, `torn`, `spliced`, `zeroed`, `resurrected`, `flipped`, `poison`, `garbage`, `faulted`, `hang`, `oom`, `leak`, `conservation`, `taint`, `lost`, `boot`, `apply`, `config`, `build`, `oops`, `warning`, `kasan`, `kmsan`, `kcsan`, `kfence`, `ubsan`, `lockdep`, `atomic`, `reboot`, `splat`, and maps `{ splat: REGEX, function: REGEX }`
     /m/a.yaml:15:60: error: `(` is not a regular expression: unclosed group
       15 |   - { verdict: fail, finding: [stail, corruption, { splat: '(' }, { function: '*' }, { title: x }, {}] }
          |                                                            ^^^

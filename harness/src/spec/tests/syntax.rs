@@ -313,7 +313,7 @@ fn every_error_of_a_file_is_told_at_once_in_its_order() {
     /m/a.yaml:10:12: error: there is no kernel `fixt`; did you mean `fixed`?
       10 |   kernel: [fixt, defect]
          |            ^^^^
-    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `any`, not `passes`; did you mean `pass`?
+    /m/a.yaml:15:31: error: `verdict` must be one of `pass`, `fail`, `inconclusive`, `skip`, `infra`, `any`, not `passes`; did you mean `pass`?
       15 |   - { kernel: fixed, verdict: passes }
          |                               ^^^^^^
     ");

@@ -1,0 +1,462 @@
+//! An owner: carries steps out on its own regions, and knows after each what every page may hold.
+
+use super::heir::Heir;
+use super::region::{Kind, Region, buffer};
+use super::step::{Act, Step};
+use super::telling::is_refusal;
+use super::{Engine, REGIONS, first_page};
+use crate::model::{Mismatch, Op};
+use crate::protocol::Seen;
+use crate::sys::arena::{PAGE_LEN, PageWords};
+use crate::sys::board::Lane;
+use crate::sys::field::{Access, Ask, PLOT_PAGES};
+use crate::sys::pagemap::{Entry, Pagemap};
+use crate::sys::soft_dirty;
+use crate::workload::CaseError;
+use crate::workload::antagonist::{Ground, swap_cycle};
+pub use crate::workload::phase::Stopped;
+use rand_core::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+/// Pages that one look at the pagemap covers.
+const BATCH: usize = 64;
+/// Generations between the pages of one stretch and those of the next, more than a page has in one.
+const GENERATIONS: u32 = 8191;
+/// Pages of one step that reads and writes page by page, at most: a step must not take long.
+const PAGES_MAX: usize = 24;
+/// Pages that fit into a pipe together.
+const SPLICED_MAX: usize = 8;
+/// What one step asks memory.reclaim for.
+const RECLAIM_BYTES: u64 = 128 << 10;
+
+/// What a step came to: nothing, or the kernel's refusal.
+type Done = Result<(), Stopped>;
+
+/// One owner.
+pub struct Owner<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) number: usize,
+    /// The surroundings; none where a log is replayed, and where the host tests this.
+    pub(super) around: Option<(&'a Ground<'a>, &'a Lane)>,
+    pub(super) regions: Vec<Region>,
+    pub(super) pagemap: Pagemap,
+    pub(super) data: Box<PageWords>,
+    pub(super) rng: Pcg64Mcg,
+    pub(super) triples: super::triple::Queue,
+    heir: Heir,
+    pipe: (OwnedFd, OwnedFd),
+    /// Mismatches, where there is nobody to tell them to.
+    pub(super) found: Vec<Mismatch>,
+    soft_dirty: bool,
+}
+
+impl<'a> Owner<'a> {
+    /// Maps the regions of an owner.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn new(
+        engine: &'a Engine,
+        number: usize,
+        around: Option<(&'a Ground<'a>, &'a Lane)>,
+        stretch: u64,
+        seed: u64,
+    ) -> Result<Self, CaseError> {
+        let newest = (stretch as u32).wrapping_mul(GENERATIONS) & (u32::MAX >> 1);
+        let map = |(at, &(kind, pages)): (usize, &(Kind, usize))| {
+            let plot = (number * REGIONS.len() + at) * 2;
+            Region::map(
+                &engine.field,
+                [plot, plot + 1],
+                kind,
+                pages,
+                first_page(number, at),
+                newest,
+            )
+        };
+        let (reads, writes) = rustix::pipe::pipe().map_err(std::io::Error::from)?;
+        let mut owner = Self {
+            engine,
+            number,
+            around,
+            regions: REGIONS.iter().enumerate().map(map).collect::<Result<_, _>>()?,
+            pagemap: Pagemap::open()?,
+            data: buffer(),
+            rng: Pcg64Mcg::seed_from_u64(seed),
+            triples: super::triple::Queue::new(seed),
+            heir: Heir::new()?,
+            pipe: (reads, writes),
+            found: Vec::new(),
+            soft_dirty: false,
+        };
+        // A new mapping is soft-dirty as a whole; a kernel without the bits never says so.
+        let mut one = [Entry::default()];
+        owner.engine.field.touch(owner.regions[0].plot(), 0, 0);
+        owner.regions[0].apply(0..1, Op::Touch);
+        owner.regions[0].entries(&engine.field, &owner.pagemap, 0..1, &mut one)?;
+        owner.soft_dirty = one[0].soft_dirty();
+        Ok(owner)
+    }
+
+    /// Whether a step is within what the owner has.
+    #[must_use]
+    pub fn has(&self, step: &Step) -> bool {
+        let region = self.regions.get(usize::from(step.region));
+        region.is_some_and(|region| step.range().end <= region.pages())
+    }
+
+    /// Carries out one step and logs it.
+    ///
+    /// # Errors
+    /// A mismatch, and calls that failed that must not.
+    pub fn carry_out(&mut self, step: Step) -> Done {
+        let step = self.fitted(step);
+        self.engine.log.note(self.number, step);
+        let outcome = self.act(step);
+        if let Err(Stopped::Case(CaseError::Sys(e))) = &outcome {
+            self.engine.log.refused(self.number, e.errno().unwrap_or(-1));
+        }
+        match outcome {
+            Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(step.act, &e) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes an act of one that its region's kind has.
+    fn fitted(&self, step: Step) -> Step {
+        let kind = self.regions[usize::from(step.region)].kind;
+        let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile);
+        let act = step.act;
+        let is = |acts: &[Act]| acts.contains(&act);
+        let act = if is_file && is(&[Act::Free, Act::Splice, Act::SoftDirty])
+            || !is_file && is(&[Act::Punch, Act::Truncate, Act::FileStore])
+        {
+            Act::Store
+        } else if is_file && act == Act::RemapLeaving {
+            Act::Remap
+        } else if !is_file && act == Act::FileRead {
+            Act::Verify
+        } else if act == Act::Huge && !matches!(kind, Kind::Large | Kind::Shared) {
+            Act::NoHuge
+        } else {
+            act
+        };
+        Step { act, ..step }
+    }
+
+    fn act(&mut self, step: Step) -> Done {
+        let (at, range) = (usize::from(step.region), step.range());
+        let few = range.start..range.end.min(range.start + PAGES_MAX);
+        match step.act {
+            Act::Store => self.store(at, few),
+            Act::Touch => self.touch(at, few),
+            Act::Verify => self.verify(at, range),
+            Act::DontNeed => self.ask(at, range, Ask::DontNeed, Some(Op::DontNeed)),
+            Act::Free => self.ask(at, range, Ask::Free, Some(Op::Free)),
+            Act::PageOut => self.ask(at, range, Ask::PageOut, None),
+            Act::Cold => self.ask(at, range, Ask::Cold, None),
+            Act::WillNeed => self.ask(at, range, Ask::WillNeed, None),
+            Act::PopulateRead => self.populate(at, few, Ask::PopulateRead),
+            Act::PopulateWrite => self.populate(at, few, Ask::PopulateWrite),
+            Act::Collapse => self.collapse(at),
+            Act::Unprotect | Act::ReadOnly | Act::NoAccess => self.protect(at, range, step.act),
+            Act::Remap => self.remap(at, false),
+            Act::RemapLeaving => self.remap(at, true),
+            Act::Fork => self.fork(at, few),
+            Act::ClearRefs => Ok(soft_dirty::clear()?),
+            Act::SoftDirty => self.soft_dirty(at, few),
+            Act::Punch => Ok(self.regions[at].punch(range)?),
+            Act::Truncate => Ok(self.regions[at].truncate(range.start)?),
+            Act::FileStore => self.file_store(at, few),
+            Act::FileRead => self.file_read(at, few),
+            Act::Splice => self.splice(at, range.start..range.end.min(range.start + SPLICED_MAX)),
+            Act::Huge => Ok(self.regions[at].advise_size(&self.engine.field, Ask::Huge)?),
+            Act::NoHuge => Ok(self.regions[at].advise_size(&self.engine.field, Ask::NoHuge)?),
+            Act::Reclaim => self.reclaim(),
+            Act::Compact => Ok(crate::workload::antagonist::compact()?),
+            Act::SwapCycle => self.swap_cycle().map(drop),
+        }
+    }
+
+    /// Makes pages accessible, where they are not.
+    pub(super) fn open(&mut self, at: usize, range: Range<usize>, wanted: Access) -> Done {
+        let region = &mut self.regions[at];
+        if region.allows(range.clone(), wanted) {
+            return Ok(());
+        }
+        Ok(region.protect(&self.engine.field, range, Access::ReadWrite)?)
+    }
+
+    fn store(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::ReadWrite)?;
+        let engine = self.engine;
+        for page in range {
+            self.regions[at].store(&engine.field, &engine.origin, page, &mut self.data);
+            engine.counts.written.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::ReadWrite)?;
+        for page in range {
+            let word = page * 37 % 512;
+            self.engine.field.touch(self.regions[at].plot(), page, word);
+            self.regions[at].apply(page..page + 1, Op::Touch);
+        }
+        Ok(())
+    }
+
+    /// Reads and judges pages.
+    pub(super) fn verify(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::Read)?;
+        let engine = self.engine;
+        let mut entries = [Entry::default(); BATCH];
+        for start in range.clone().step_by(BATCH) {
+            let batch = start..range.end.min(start + BATCH);
+            self.regions[at].entries(&engine.field, &self.pagemap, batch.clone(), &mut entries)?;
+            for (page, entry) in batch.zip(entries) {
+                let region = &self.regions[at];
+                if let Some((_, lane)) = self.around {
+                    lane.note_page(region.first + page as u32, region.generation(page));
+                }
+                engine.field.read(region.plot(), page, &mut self.data);
+                let verdict = self.regions[at].judge(&engine.origin, page, &self.data);
+                self.judged(at, page, verdict, Some(entry))?;
+                if entry.swapped() {
+                    engine.counts.round_trips.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, at: usize, range: Range<usize>, ask: Ask, op: Option<Op>) -> Done {
+        self.engine
+            .field
+            .ask(self.regions[at].plot(), range.clone(), ask)?;
+        if let Some(op) = op {
+            self.regions[at].apply(range, op);
+        }
+        Ok(())
+    }
+
+    fn populate(&mut self, at: usize, range: Range<usize>, ask: Ask) -> Done {
+        let (access, op) = if ask == Ask::PopulateWrite {
+            (Access::ReadWrite, Op::PopulateWrite)
+        } else {
+            (Access::Read, Op::PopulateRead)
+        };
+        self.open(at, range.clone(), access)?;
+        let outcome = self.engine.field.ask(self.regions[at].plot(), range.clone(), ask);
+        if outcome.is_err() && ask == Ask::PopulateWrite {
+            // Which pages of a private file mapping are its own now is not known: a store settles it.
+            self.touch(at, range)?;
+        } else {
+            self.regions[at].apply(range, op);
+        }
+        Ok(outcome?)
+    }
+
+    /// A collapse may have filled holes even where it failed.
+    fn collapse(&mut self, at: usize) -> Done {
+        let region = &mut self.regions[at];
+        // Only whole tables are collapsed.
+        if region.pages() < PLOT_PAGES {
+            return Ok(());
+        }
+        let outcome = self
+            .engine
+            .field
+            .ask(region.plot(), 0..region.pages(), Ask::Collapse);
+        region.apply(0..region.pages(), Op::Collapse);
+        Ok(outcome?)
+    }
+
+    fn protect(&mut self, at: usize, range: Range<usize>, act: Act) -> Done {
+        let access = act.access().unwrap_or(Access::ReadWrite);
+        Ok(self.regions[at].protect(&self.engine.field, range, access)?)
+    }
+
+    fn remap(&mut self, at: usize, leaves: bool) -> Done {
+        let pages = self.regions[at].pages();
+        // One mapping only is moved.
+        self.open(at, 0..pages, Access::ReadWrite)?;
+        let (from, to) = (self.regions[at].plot(), self.regions[at].other_plot());
+        self.engine.field.move_to(from, to, pages, leaves)?;
+        self.regions[at].moved();
+        if leaves {
+            let first = self.regions[at].first;
+            for page in [0, pages / 2, pages - 1] {
+                let empty = crate::model::PageState {
+                    dropped: self.regions[at].generation(page),
+                    ..crate::model::PageState::fresh(
+                        first + page as u32,
+                        crate::model::Backing::PrivateAnon,
+                        crate::model::Holds::Hole,
+                    )
+                };
+                self.engine.field.read(from, page, &mut self.data);
+                let verdict = empty.read(&self.engine.origin, &self.data).map(drop);
+                self.judged(at, page, verdict, None)?;
+            }
+            self.engine.field.clear(from)?;
+        }
+        Ok(())
+    }
+
+    /// Forks a child that verifies what it inherited, while the parent writes on.
+    fn fork(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::ReadWrite)?;
+        let Some(child) = self.fork_child(at, range.clone())? else {
+            return Ok(());
+        };
+        let is_private = self.regions[at].kind != Kind::Shared;
+        if is_private {
+            for page in range.clone().step_by(2) {
+                self.store(at, page..page + 1)?;
+            }
+        }
+        self.end_child(at, child)?;
+        self.verify(at, range)
+    }
+
+    /// Forks a child that waits before it verifies; none where memory was short.
+    pub(super) fn fork_child(
+        &mut self,
+        at: usize,
+        range: Range<usize>,
+    ) -> Result<Option<super::heir::Child>, Stopped> {
+        let region = &self.regions[at];
+        let plot = region.plot();
+        let states = range
+            .clone()
+            .map(|page| region.state(page).fork(false).1)
+            .collect();
+        let writes = region.kind != Kind::Shared;
+        Ok(self.heir.fork(&self.engine.field, plot, range, states, writes)?)
+    }
+
+    /// Lets a child verify and end, and judges what it saw.
+    pub(super) fn end_child(&mut self, at: usize, child: super::heir::Child) -> Done {
+        let beat = || {
+            self.around.inspect(|(_, lane)| lane.beat());
+        };
+        let seen = self.heir.end(child, &self.engine.origin, &beat)?;
+        for (page, verdict) in seen {
+            self.judged(at, page, verdict, None)?;
+        }
+        Ok(())
+    }
+
+    fn soft_dirty(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::ReadWrite)?;
+        let since = soft_dirty::Since::now();
+        self.store(at, range.clone())?;
+        let mut entries = [Entry::default(); BATCH];
+        self.regions[at].entries(&self.engine.field, &self.pagemap, range.clone(), &mut entries)?;
+        let say = entries[..range.len()].iter().filter(|e| e.soft_dirty()).count();
+        if !self.soft_dirty || !since.is_undisturbed() || say == range.len() {
+            return Ok(());
+        }
+        let what = "pages written since the soft-dirty bits were cleared and pages that say so".to_owned();
+        let title = format!("{what}: {} and {say}", range.len());
+        let mut context = self.context(at, range.start, None);
+        let shown: Vec<String> = entries[..range.len()].iter().map(ToString::to_string).collect();
+        context.insert("pagemap".to_owned(), shown.join("; "));
+        let seen = Seen::Conservation {
+            what,
+            one: range.len() as u64,
+            other: say as u64,
+        };
+        if let Some((ground, _)) = self.around {
+            ground.env.find(seen, title, context)?;
+        }
+        Err(Stopped::Found)
+    }
+
+    fn file_store(&mut self, at: usize, range: Range<usize>) -> Done {
+        for page in range {
+            self.regions[at].file_store(&self.engine.origin, page, &mut self.data)?;
+        }
+        Ok(())
+    }
+
+    fn file_read(&mut self, at: usize, range: Range<usize>) -> Done {
+        for page in range {
+            self.regions[at].file_read(page, &mut self.data)?;
+            let verdict = self.regions[at].judge_file(&self.engine.origin, page, &self.data);
+            self.judged(at, page, verdict, None)?;
+        }
+        Ok(())
+    }
+
+    /// What a pipe refers to is what the pages hold, even while they leave memory.
+    fn splice(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.open(at, range.clone(), Access::Read)?;
+        let plot = self.regions[at].plot();
+        let taken = self
+            .engine
+            .field
+            .splice(plot, range.clone(), self.pipe.1.as_fd())?;
+        let outcome = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
+        let mut bytes = vec![0u8; taken];
+        let mut filled = 0;
+        while filled < taken {
+            filled += rustix::io::read(&self.pipe.0, &mut bytes[filled..]).map_err(std::io::Error::from)?;
+        }
+        for (page, bytes) in range.zip(bytes.chunks_exact(PAGE_LEN)) {
+            for (word, bytes) in self.data.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+            }
+            let verdict = self.regions[at].judge(&self.engine.origin, page, &self.data);
+            self.judged(at, page, verdict, None)?;
+        }
+        Ok(outcome?)
+    }
+
+    fn reclaim(&mut self) -> Done {
+        if let Some(group) = self.around.and_then(|(ground, _)| ground.group) {
+            group.reclaim(RECLAIM_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Switches swap off and on; tells whether it was.
+    pub(super) fn swap_cycle(&mut self) -> Result<bool, Stopped> {
+        let Some((ground, lane)) = self.around else {
+            return Ok(false);
+        };
+        lane.expect_within(crate::workload::STEP_PATIENCE_S);
+        let done = swap_cycle(ground, &mut self.rng, ground.stop, &|| lane.beat());
+        lane.expect_within(crate::workload::WORKER_PATIENCE_S);
+        Ok(done?)
+    }
+
+    /// Verifies everything that the owner has.
+    ///
+    /// # Errors
+    /// A mismatch, and calls that failed that must not.
+    pub fn survey(&mut self) -> Done {
+        for at in 0..self.regions.len() {
+            self.verify(at, 0..self.regions[at].pages())?;
+            if let Some((_, lane)) = self.around {
+                lane.beat();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Owner<'_> {
+    /// Takes the regions away.
+    fn drop(&mut self) {
+        for region in &self.regions {
+            // What can't be replaced stays mapped until the field goes.
+            let _ = self.engine.field.clear(region.plot());
+        }
+    }
+}

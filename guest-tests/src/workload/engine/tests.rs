@@ -1,0 +1,172 @@
+//! Every operation that the host's kernel allows, against the model; and lies, which are caught.
+
+use super::log::Entry;
+use super::owner::Stopped;
+use super::step::{Act, Mix, Step};
+use super::*;
+use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+
+fn engine(owners: usize, seed: u64) -> Engine {
+    Engine::new(owners, 3, seed, "balanced").unwrap()
+}
+
+fn owner(engine: &Engine, seed: u64) -> Owner<'_> {
+    Owner::new(engine, 0, None, 0, seed).unwrap()
+}
+
+fn step(text: &str) -> Step {
+    text.parse().unwrap()
+}
+
+fn drawn(seed: u64, mix: Mix, n: usize) -> Vec<Step> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    (0..n)
+        .map(|_| Step::draw(mix, &REGIONS.map(|(_, pages)| pages), &mut rng))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn whatever_is_done_to_it_memory_holds_what_the_model_says(
+        seed: u64,
+        mix in prop_oneof![Just(Mix::Balanced), Just(Mix::Destructive), Just(Mix::Swapping), Just(Mix::Huge)],
+    ) {
+        let engine = engine(1, seed);
+        let mut owner = owner(&engine, seed);
+        for step in drawn(seed, mix, 600) {
+            let outcome = owner.carry_out(step);
+            prop_assert!(outcome.is_ok(), "{step}: {outcome:?} {:?}\n{}", owner.found, engine.log.text());
+        }
+        prop_assert!(owner.survey().is_ok(), "{:?}\n{}", owner.found, engine.log.text());
+        prop_assert!(engine.counts.verified.load(Ordering::Relaxed) > 1000);
+    }
+
+    #[test]
+    fn triples_hold_without_pressure_too(seed: u64) {
+        let engine = engine(1, seed);
+        let mut owner = owner(&engine, seed);
+        for _ in 0..20 {
+            let outcome = owner.next_triple();
+            prop_assert!(outcome.is_ok(), "{outcome:?} {:?}\n{}", owner.found, engine.log.text());
+        }
+    }
+}
+
+#[test]
+fn every_act_is_carried_out_on_every_region() {
+    let engine = engine(1, 1);
+    let mut owner = owner(&engine, 1);
+    for region in 0..REGIONS.len() {
+        for act in Act::ALL {
+            let step = Step {
+                region: region as u8,
+                page: 3,
+                pages: 9,
+                act,
+            };
+            assert!(owner.carry_out(step).is_ok(), "{step}");
+            assert!(owner.survey().is_ok(), "{step}: {:?}", owner.found);
+        }
+    }
+    let refused: Vec<Entry> = engine
+        .log
+        .entries()
+        .into_iter()
+        .filter(|e| e.errno != 0)
+        .collect();
+    // The host may refuse to collapse, to clear soft-dirty bits and to compact; nothing else.
+    let may = |e: &Entry| matches!(e.step.act, Act::Collapse | Act::ClearRefs | Act::Compact);
+    assert!(refused.iter().all(may), "{}", super::log::write(&refused));
+}
+
+/// Does `steps`, then `lie`, and expects the next look at region 0 to find it.
+fn caught(steps: &[&str], lie: impl FnOnce(&Engine, usize)) -> crate::model::Class {
+    let engine = engine(1, 1);
+    let mut owner = owner(&engine, 1);
+    for text in steps {
+        owner.carry_out(step(text)).unwrap();
+    }
+    lie(&engine, owner.regions[0].plot());
+    let outcome = owner.survey();
+    assert!(matches!(outcome, Err(Stopped::Found)), "{steps:?}: not caught");
+    owner.found[0].class
+}
+
+#[test]
+fn lies_are_caught_and_called_by_their_names() {
+    use crate::model::Class;
+    use crate::sys::arena::PAGE_WORDS;
+    let copy = |from: usize, to: usize| {
+        move |engine: &Engine, plot: usize| {
+            let mut page = [0; PAGE_WORDS];
+            engine.field.read(plot, from, &mut page);
+            engine.field.write(plot, to, &page);
+        }
+    };
+    let zero = |engine: &Engine, plot: usize| engine.field.write(plot, 1, &[0; PAGE_WORDS]);
+    let stamped = |generation| {
+        move |engine: &Engine, plot: usize| {
+            let mut page = [0; PAGE_WORDS];
+            engine
+                .origin
+                .stamp(first_page(0, 0) + 1, generation)
+                .write(&mut page);
+            engine.field.write(plot, 1, &page);
+        }
+    };
+    assert_eq!(caught(&["0:0+8store"], copy(2, 1)), Class::Foreign);
+    assert_eq!(caught(&["0:0+8store"], zero), Class::Zeroed);
+    assert_eq!(caught(&["0:0+8store", "0:0+8store"], stamped(1)), Class::Stale);
+    assert_eq!(
+        caught(&["0:0+8store", "0:0+8dontneed"], stamped(1)),
+        Class::Resurrected
+    );
+    assert_eq!(
+        caught(&["0:0+8store", "0:0+8free", "0:0+8store"], stamped(1)),
+        Class::Stale
+    );
+    assert_eq!(
+        caught(&["0:0+8store", "0:0+8free", "0:0+8verify"], copy(2, 1)),
+        Class::Foreign
+    );
+    assert_eq!(caught(&["0:0+8store", "0:0+8mremap"], copy(2, 1)), Class::Foreign);
+    assert_eq!(caught(&["0:0+8store", "0:1+8fork"], stamped(1)), Class::Stale);
+    assert_eq!(
+        caught(&["0:0+8store"], |engine, plot| engine
+            .field
+            .poke(plot, 1, 9, 0xdead)),
+        Class::Garbage
+    );
+}
+
+#[test]
+fn a_log_is_replayed_in_its_order() {
+    let first = engine(2, 5);
+    let mut owners = [owner(&first, 1), Owner::new(&first, 1, None, 0, 2).unwrap()];
+    for (at, step) in drawn(9, Mix::Balanced, 400).into_iter().enumerate() {
+        owners[at % 2].carry_out(step).unwrap();
+    }
+    let text = first.log.text();
+    drop(owners);
+    let second = engine(2, 5);
+    let entries = super::log::parse(&text).unwrap();
+    assert_eq!(replay::run(&second, &entries).unwrap(), []);
+    let steps = |log: &Log| {
+        log.entries()
+            .iter()
+            .map(|e| (e.owner, e.step))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&first.log), steps(&second.log));
+}
+
+#[test]
+fn a_log_of_somewhere_else_is_refused() {
+    let engine = engine(1, 1);
+    for text in ["7/0:0+1store", "0/9:0+1store", "0/0:500+40store"] {
+        let entries = super::log::parse(text).unwrap();
+        assert!(replay::run(&engine, &entries).is_err(), "{text}");
+    }
+}
