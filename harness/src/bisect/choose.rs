@@ -7,7 +7,8 @@
 use super::belief::Belief;
 use super::history::History;
 use super::hits::REPEATS;
-use super::search::{Choice, Purpose, Search};
+use super::search::Search;
+use super::step::{Choice, Purpose};
 
 /// How many shares of the posterior are looked up for commits that were not tried yet.
 const SHARES: usize = 16;

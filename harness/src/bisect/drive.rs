@@ -5,7 +5,8 @@
 
 use super::answer::Answer;
 use super::problem::Problem;
-use super::search::{Choice, Search, Step};
+use super::search::Search;
+use super::step::{Choice, Step};
 use super::trial::Trial;
 use std::future::Future;
 

@@ -18,6 +18,7 @@ mod rule;
 mod search;
 pub mod simulate;
 pub mod state;
+mod step;
 mod trial;
 
 pub use answer::{Answer, Ending, Learned};
@@ -26,7 +27,8 @@ pub use history::History;
 pub use prior::Touched;
 pub use problem::Problem;
 pub use rule::Rule;
-pub use search::{Choice, Purpose, Search, Step, Tally};
+pub use search::Search;
+pub use step::{Choice, Purpose, Step, Tally};
 pub use trial::{Outcome, Skip, Trial};
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use super::history::History;
 use super::problem::Problem;
 use super::rule::Rule;
-use super::search::{Search, Step};
+use super::search::Search;
+use super::step::{Purpose, Step};
 use super::trial::{Outcome, Skip, Trial};
 
 /// A small generator of its own (splitmix64): the same trials on every machine.
@@ -210,7 +211,7 @@ pub fn run(setting: Setting, rule: Rule, seed: u64, ignoring_cost: bool) -> Resu
             Step::Bad(_) | Step::Wait => break,
         };
         let trial = attempt(&mut world, &search, choice.commit);
-        if choice.purpose == super::Purpose::Search {
+        if choice.purpose == Purpose::Search {
             ran.search_s += trial.took_s();
             ran.trials += u32::from(trial.run_s > 0.0);
             ran.builds += u32::from(trial.build_s > 0.0);

@@ -64,9 +64,12 @@ pub fn resume(text: &str, history: History) -> Result<Search, Problem> {
     let mut search = Search::new(history, &header.weights, header.rule)?;
     for (at, text) in lines {
         let trial: Trial = serde_json::from_str(text).map_err(|e| wrong(at, e.to_string()))?;
-        search.record(trial).map_err(|problem| match problem {
-            Problem::Log { what, .. } => wrong(at, what),
-            other => other,
+        search.record(trial).map_err(|problem| {
+            if let Problem::Log { what, .. } = problem {
+                wrong(at, what)
+            } else {
+                problem
+            }
         })?;
     }
     Ok(search)

@@ -204,10 +204,7 @@ fn a_dear_build_is_used_for_more_trials() {
         let mut search = Search::new(linear(128), &[], rule).unwrap();
         let history = linear(128);
         let mut built = std::collections::HashSet::new();
-        loop {
-            let Step::Try(choice) = search.step(&[]) else {
-                break;
-            };
+        while let Step::Try(choice) = search.step(&[]) {
             let nth = search.next_nth(choice.commit, &[]);
             let mut trial = trial(choice.commit, nth, kernel(&history, 77, 0.3, choice.commit, nth));
             trial.build_s = if built.insert(choice.commit) { build_s } else { 0.0 };
