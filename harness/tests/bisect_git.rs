@@ -69,6 +69,7 @@ fn git_replays_our_log_and_names_the_same_commit() {
     repo(dir.path());
     let history = history(dir.path());
     let culprits = (1..history.len()).step_by(3);
+    let mut agreed = 0;
     for culprit in culprits {
         let mut search = Search::new(history.clone(), &[], Rule::default()).unwrap();
         let answer = loop {
@@ -112,12 +113,16 @@ fn git_replays_our_log_and_names_the_same_commit() {
         {
             assert!(theirs.contains(mark), "git did not take `{mark}`:\n{theirs}");
         }
-        if let [one] = answer.named.as_slice() {
-            let named = format!("# first bad commit: [{}]", history.id(*one));
+        // git remembers one bad commit only, so that two bad ones on two branches tell us more than it; what
+        // it does name must be the same.
+        if let [one] = answer.named.as_slice()
+            && let Some((_, names)) = theirs.split_once("# first bad commit: ")
+        {
             assert!(
-                theirs.contains(&named),
+                names.starts_with(&format!("[{}]", history.id(*one))),
                 "{culprit}: git named another:\n{theirs}\nours:\n{log}"
             );
+            agreed += 1;
         }
         assert!(
             gitlog::read(&theirs).is_ok(),
@@ -125,4 +130,5 @@ fn git_replays_our_log_and_names_the_same_commit() {
         );
         git(dir.path(), &["bisect", "reset"]);
     }
+    assert!(agreed > 0, "git named no commit at all");
 }
