@@ -682,6 +682,26 @@ fn a_racepoint_that_holds_is_left_to_the_workload() {
 }
 
 #[test]
+fn racepoints_may_be_left_to_the_seed() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let drawn = GOOD
+        .replace(setting, "{ random: { delay: 10us..300us } }]")
+        .replace("racepoint: zswap_writeback", "racepoint: random");
+    let spec = good(&drawn);
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!(
+        (arm.name.as_str(), arm.delay_us_min, arm.delay_us_max),
+        ("random", 10, 300)
+    );
+    insta::assert_snapshot!(each_bad(&[(setting, "{ random: { hold: 1ms } }]")]), @r"
+    /m/a.yaml:13:38: error: racepoints that are drawn can't hold
+      13 |   racepoint: [off, { random: { hold: 1ms } }]
+         |                                      ^^^
+      help: for example `random: { delay: 10us..300us }`
+    ");
+}
+
+#[test]
 fn racepoints() {
     let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
     insta::assert_snapshot!(each_bad(&[
