@@ -177,7 +177,7 @@ fn kcidb_takes_what_we_write() {
 
 #[test]
 fn the_kernels_own_parser_reads_our_ktap() {
-    let Some(parser) = validator("kunit/kunit.py") else {
+    let Some(parser) = validator("tools/testing/kunit/kunit.py") else {
         return;
     };
     let bench = Bench::new();

@@ -3,6 +3,8 @@
 //!
 //! Part of the claims tier (`cargo xtask soak page`).
 
+#![expect(clippy::unwrap_used, reason = "a helper fails as the test that calls it does")]
+
 use harness::report::{self, Format};
 use harness::run::{CellRecord, Event, FindingLine};
 use harness::store::{RunDir, RunHeader};
@@ -207,7 +209,12 @@ fn the_page_holds_together_in_a_browser() {
     assert_eq!(found["landmarks"], serde_json::json!([1, 1, 1]));
     let open = "({ open: [...document.querySelectorAll('.cell')].filter(d => d.open).map(d => d.id), focus: document.activeElement.tagName })";
     let found = probe(&page, "#c17", open).unwrap();
-    assert_eq!(found, serde_json::json!({ "open": ["c17"], "focus": "SUMMARY" }));
+    let open = found["open"].as_array().unwrap();
+    assert!(
+        open.contains(&"c17".into()) && !open.contains(&"c18".into()),
+        "{found}"
+    );
+    assert_eq!(found["focus"], "SUMMARY", "{found}");
     for (name, size, dark) in [
         ("light", "1200,1600", false),
         ("dark", "1200,1600", true),

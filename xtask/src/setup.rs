@@ -88,7 +88,8 @@ pub fn ensure_browser() -> Result<Option<ExitCode>> {
 pub fn validators() -> Result<()> {
     let dir = target_dir()?.join("validators");
     let python = dir.join("bin/python");
-    let kunit = dir.join("kunit/kunit.py");
+    // It looks for itself in such a folder.
+    let kunit = dir.join("tools/testing/kunit/kunit.py");
     let mut steps = Vec::new();
     if !dir.join("kcidb.done").exists() {
         steps.push(duct::cmd!("python3", "-m", "venv", &dir));
@@ -101,7 +102,7 @@ pub fn validators() -> Result<()> {
             "tar",
             "--extract",
             "--file=/usr/src/linux-source-6.12.tar.xz",
-            "--strip-components=3",
+            "--strip-components=1",
             "--directory",
             &dir,
             "linux-source-6.12/tools/testing/kunit"

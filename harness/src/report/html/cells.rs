@@ -20,6 +20,9 @@ const DETAIL_LEN: std::ops::Range<usize> = 400..12_288;
 /// Points of all sparklines of one kind together, and of one.
 const POINTS_MAX: usize = 12_000;
 const POINTS: std::ops::Range<usize> = 12..60;
+/// Counters of all cells together, and of one.
+const SPARKS_MAX: usize = 6000;
+const SPARKS: std::ops::Range<usize> = 4..32;
 /// Longest title, and longest line for a cell that is not open, in characters.
 const TITLE_CHARS_MAX: usize = 400;
 const SUMMARY_CHARS_MAX: usize = 200;
@@ -79,6 +82,7 @@ struct Room {
     console: usize,
     detail: usize,
     points: usize,
+    sparks: usize,
 }
 
 /// All cells, those that did not come out as expected first.
@@ -96,6 +100,7 @@ pub(super) fn cells(record: &Record) -> Vec<Shown> {
         console: (CONSOLES_LEN_MAX / told).clamp(CONSOLE_LEN.start, CONSOLE_LEN.end),
         detail: (DETAILS_LEN_MAX / told).clamp(DETAIL_LEN.start, DETAIL_LEN.end),
         points: (POINTS_MAX / all.len().max(1)).clamp(POINTS.start, POINTS.end),
+        sparks: (SPARKS_MAX / all.len().max(1)).clamp(SPARKS.start, SPARKS.end),
     };
     let wrong = all.iter().filter(|(_, result)| !result.as_expected).count();
     all.iter()
@@ -137,13 +142,13 @@ fn shown(record: &Record, cell: &Cell, result: &CellRecord, room: &Room) -> Show
         findings,
         more_findings,
         accel: cell.accel.as_ref().map(|(accel, why)| format!("{accel}: {why}")),
-        counters: sparks(cell, room.points),
+        counters: sparks(cell, room),
         console: if tells(result) && result.attempts > 0 {
             console::excerpt(&dir, room.console)
         } else {
             Vec::new()
         },
-        evidence: (result.attempts > 0).then(|| dir.display().to_string()),
+        evidence: (result.attempts > 0).then(|| attempt.clone()),
         open: false,
     }
 }
@@ -207,13 +212,13 @@ fn facts(result: &CellRecord) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn sparks(cell: &Cell, points: usize) -> Vec<Spark> {
+fn sparks(cell: &Cell, room: &Room) -> Vec<Spark> {
     let Some(last) = cell.samples.last() else {
         return Vec::new();
     };
     let whole_s = last.elapsed_ms as f64 / 1e3;
     let spark = |(counter, total): (&Counter, &u64)| {
-        let path = draw::spark(&cell.samples, *counter, points);
+        let path = draw::spark(&cell.samples, *counter, room.points);
         (!path.is_empty()).then(|| Spark {
             words: counter.words(),
             total: table::grouped(*total),
@@ -221,5 +226,5 @@ fn sparks(cell: &Cell, points: usize) -> Vec<Spark> {
             path,
         })
     };
-    last.counters.iter().filter_map(spark).collect()
+    last.counters.iter().filter_map(spark).take(room.sparks).collect()
 }

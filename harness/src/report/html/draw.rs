@@ -76,20 +76,16 @@ pub(super) fn spark(samples: &[Sample], counter: Counter, points_max: usize) -> 
         return String::new();
     }
     let (width, height) = SPARK;
-    let mut path = String::new();
-    let mut from = 0.0;
+    let mut path = format!("M0 {height:.0}");
     for (ms, rate) in rates {
         // A step from sample to sample: the rate between them is all that is known.
         let (x, y) = (
             width * ms as f64 / end.0 as f64,
             (height - 1.0) * (1.0 - rate / most) + 0.5,
         );
-        path.push_str(&format!(
-            "{}{from:.0} {y:.0}H{x:.0}",
-            if path.is_empty() { "M" } else { "L" }
-        ));
-        from = x;
+        path.push_str(&format!("V{y:.0}H{x:.0}"));
     }
+    path.push_str("V24");
     path
 }
 
@@ -107,7 +103,7 @@ mod tests {
         let samples = [sample(1000, 100), sample(2000, 150), sample(4000, 150)];
         assert_eq!(
             spark(&samples, Counter::RoundTrips, 60),
-            "M0 0H25L25 12H50L50 24H100"
+            "M0 24V0H25V12H50V24H100V24"
         );
         assert_eq!(spark(&samples, Counter::SwapIn, 60), "");
         assert_eq!(spark(&[], Counter::SwapIn, 60), "");

@@ -9,4 +9,5 @@ function show() {
 }
 addEventListener("hashchange", show);
 addEventListener("click", (e) => { if (location.hash && e.target.closest("a")?.hash === location.hash) show(); });
-show();
+// Going to the fragment takes the focus away again: so after that.
+addEventListener("load", show);
