@@ -202,7 +202,7 @@ mod tests {
                 guess = part.iter().fold(guess, |guess, step| guess.after(*step));
                 let is_out = !guess.source_in && !guess.source_gone;
                 // Within one part the page came in and left again: the slot, or one just freed, is its own.
-                let came_in = part.iter().any(|step| *step == Step::ReadSource);
+                let came_in = part.contains(&Step::ReadSource);
                 at_once += u32::from(came_in && before == OUT && guess == OUT);
                 back |= lent && is_out && guess.bystander_in;
                 lent |= guess.source_in && !guess.bystander_in;
