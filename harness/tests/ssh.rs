@@ -352,3 +352,20 @@ fn keys_are_each_machines_own() {
     Cursor::new(one.login.public).read_to_string(&mut text).unwrap();
     assert!(text.starts_with("ssh-ed25519 "));
 }
+
+#[test]
+fn many_files_in_a_row_arrive() {
+    let Some((_server, mut door)) = server() else {
+        return;
+    };
+    door.patience.step = Duration::from_secs(10);
+    let session = door.login().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let content: Vec<u8> = (0..1_400_000u32).map(|n| (n % 251) as u8).collect();
+    for round in 0..300 {
+        let put = session.put(&mut Cursor::new(&content), &path, 0o700);
+        assert!(put.is_ok(), "round {round}: {put:?}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), content);
+}

@@ -79,25 +79,34 @@ pub(super) fn suite(agent: &'static [u8], request: &Request, log: PathBuf) -> Vi
             path: log.clone(),
             source,
         })?;
-        let session = door.login()?;
-        session.put(&mut io::Cursor::new(agent), Path::new(AGENT), 0o700)?;
-        session.put(&mut io::Cursor::new(request), Path::new(REQUEST), 0o600)?;
-        let mut said = log.clone();
-        let streams = Streams {
-            stdin: None,
-            stdout: &mut said,
-            stderr: &mut log,
-        };
-        // It switches the machine off and never returns; its deadlines are those of its frames.
-        let ended = session.run(&format!("exec {AGENT} guest {REQUEST}"), streams, None)?;
-        match ended {
-            Ended::Exit(0) => Ok(()),
-            Ended::Exit(_) | Ended::Signal(_) => Err(SshError::Suite {
-                status: ended.status(),
-                said: log.last_words(),
-            }),
+        let made = start(door, agent, &request, &mut log);
+        if let Err(e) = &made {
+            // Whatever the machine's end comes to, this is how far the visit came.
+            let _ = writeln!(log, "patchproof: {e:?}");
         }
+        made
     })
+}
+
+fn start(door: Door, agent: &[u8], request: &[u8], log: &mut Log) -> Result<(), SshError> {
+    let session = door.login()?;
+    session.put(&mut io::Cursor::new(agent), Path::new(AGENT), 0o700)?;
+    session.put(&mut io::Cursor::new(request), Path::new(REQUEST), 0o600)?;
+    let mut said = log.clone();
+    let streams = Streams {
+        stdin: None,
+        stdout: &mut said,
+        stderr: log,
+    };
+    // It switches the machine off and never returns; its deadlines are those of its frames.
+    let ended = session.run(&format!("exec {AGENT} guest {REQUEST}"), streams, None)?;
+    match ended {
+        Ended::Exit(0) => Ok(()),
+        Ended::Exit(_) | Ended::Signal(_) => Err(SshError::Suite {
+            status: ended.status(),
+            said: log.last_words(),
+        }),
+    }
 }
 
 /// What the agent prints: kept in a file at both ends, and its last words in memory.

@@ -17,8 +17,9 @@ pub(super) const SSH_PORT: &str = "patchproof.ssh";
 /// The script. A shell's, since nothing else is in every root; it gets no value of ours.
 ///
 /// Root gets a home of its own, so that no start-up file of the host runs, and an entry that is not
-/// locked, which virtme-ng's is. The script never ends: virtme-ng would switch the machine off, and
-/// a lost session must not end the suite.
+/// locked, which virtme-ng's is. Between port and server are two that do nothing but read and write, and
+/// block: a server that polls the port itself was seen to wait for ever for bytes that had arrived. The
+/// script never ends: virtme-ng would switch the machine off, and a lost session must not end the suite.
 const START: &str = r#"#!/bin/sh
 from=/run/patchproof
 own=/run/patchproof-ssh
@@ -46,8 +47,11 @@ else
     cd "$own/home" || exit
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     export PATH
-    /usr/sbin/sshd -r -i -e -f "$from/sshd_config" <> "$port" >&0 2> "$own/log"
-    say "the SSH server has ended: $? $(tail -n 2 "$own/log")"
+    exec 3<> "$port"
+    dd bs=64k <&3 2> "$own/in" |
+        /usr/sbin/sshd -r -i -e -f "$from/sshd_config" 2> "$own/log" |
+        dd bs=64k >&3 2> "$own/out"
+    say "the SSH server has ended: $(tail -n 2 "$own/log")"
 fi
 while :; do sleep 86400; done
 "#;
