@@ -5,15 +5,17 @@
 //! loses nothing. Of a log that git wrote, a `bad` counts as a finding and a `good` as somebody's word:
 //! it makes a bad commit ten times less likely, not impossible.
 
+use super::answer::Ending;
 use super::problem::Problem;
 use super::search::Search;
+use super::step::Step;
 use super::trial::{Outcome, Skip, Trial};
 use std::fmt::Write as _;
 
 /// What a comment with a trial starts with.
 const TRIAL: &str = "# patchproof: ";
 
-/// Writes the log; `subject` gives a commit's first line.
+/// Writes the log, from which git concludes the same where one commit is named; `subject` gives a commit's first line.
 #[must_use]
 pub fn write(search: &Search, subject: impl Fn(usize) -> String) -> String {
     let history = search.history();
@@ -32,13 +34,23 @@ pub fn write(search: &Search, subject: impl Fn(usize) -> String) -> String {
             );
         }
     };
+    let answer = match search.step(&[]) {
+        Step::Done(answer) if answer.ending == Ending::Sure => Some(answer),
+        Step::Done(_) | Step::Try(_) | Step::Wait | Step::Bad(_) => None,
+    };
+    let named = answer.map(|answer| answer.named).unwrap_or_default();
+    let last = if let [one] = named.as_slice() {
+        Some(*one)
+    } else {
+        None
+    };
     mark(history.bad(), "bad");
     mark(0, "good");
     let tried = search
         .log()
         .iter()
         .filter_map(|trial| history.find(&trial.commit));
-    for commit in tried {
+    for commit in tried.filter(|&commit| Some(commit) != last) {
         let tally = search.tally(commit);
         if tally.skip.is_some() {
             mark(commit, "skip");
@@ -48,20 +60,24 @@ pub fn write(search: &Search, subject: impl Fn(usize) -> String) -> String {
             mark(commit, "good");
         }
     }
+    // git keeps the last bad commit only, and concludes nothing from two on different branches. So the
+    // culprit comes last, and its parents before it, tried or not: that is what is believed of them.
+    if let Some(culprit) = last {
+        for parent in history.parents(culprit) {
+            mark(parent, "good");
+        }
+        mark(culprit, "bad");
+    }
     for trial in search.log() {
         let _ = writeln!(text, "{TRIAL}{}", super::state::line(trial).trim_end());
     }
-    if let super::Step::Done(answer) = search.step(&[])
-        && answer.ending == super::Ending::Sure
-    {
-        let one = if answer.named.len() == 1 {
-            "first bad commit"
-        } else {
-            "possible first bad commit"
-        };
-        for &commit in &answer.named {
-            let _ = writeln!(text, "# {one}: [{}] {}", history.id(commit), subject(commit));
-        }
+    let one = if last.is_some() {
+        "first bad commit"
+    } else {
+        "possible first bad commit"
+    };
+    for &commit in &named {
+        let _ = writeln!(text, "# {one}: [{}] {}", history.id(commit), subject(commit));
     }
     text
 }

@@ -150,6 +150,17 @@ impl History {
         }
     }
 
+    /// The newest commits that `commit` contains beside itself, none of which contains another.
+    pub(super) fn parents(&self, commit: usize) -> Vec<usize> {
+        let mut parents: Vec<usize> = Vec::new();
+        for older in (0..commit).rev().filter(|&older| self.contains(commit, older)) {
+            if !parents.iter().any(|&parent| self.contains(parent, older)) {
+                parents.push(older);
+            }
+        }
+        parents
+    }
+
     /// Whether each commit contains everything before it by the way it was made.
     pub(super) fn is_linear(&self) -> bool {
         matches!(self.shape, Shape::Linear)
