@@ -57,6 +57,10 @@ pub struct CaseRequest {
     pub racepoints: Vec<Arm>,
 }
 
+/// The name of an [`Arm`] that means one to three racepoints, drawn by the seed, others every few
+/// seconds, each with delays drawn from those given. No racepoint has this name.
+pub const RANDOM: &str = "random";
+
 /// One armed racepoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 //! Data flows one way: `spec` → `plan` → `source` → `kernel` → `machine` → evidence (`console`,
 //! frames) → `verdict` → `report`. `run` drives it and alone owns concurrency; `store` keeps it.
 
+pub mod bisect;
 pub mod cli;
 pub mod console;
 pub mod host;

@@ -25,15 +25,18 @@ pub enum Part {
     Model,
     /// The demo's cells, ten times each: found n of 10, clean n of 10
     Detect,
+    /// The search for a culprit by simulation, beside what others do
+    Bisect,
 }
 
-const ALL: [Part; 6] = [
+const ALL: [Part; 7] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
     Part::Overhead,
     Part::Model,
     Part::Detect,
+    Part::Bisect,
 ];
 /// Pairs of boots, and of cache look-ups.
 const ROUNDS: usize = 10;
@@ -43,6 +46,11 @@ const ROUNDS: usize = 10;
 /// # Errors
 /// When something can't be measured.
 pub fn run(parts: &[Part]) -> Result<ExitCode> {
+    // Only simulated: needs nothing that has to be set up.
+    if parts == [Part::Bisect] {
+        example("harness", "bisect_bench")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(missing) = setup::ensure()? {
         return Ok(missing);
     }
@@ -54,8 +62,9 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Virtme => boot::virtme(&patchproof)?,
             Part::Incremental => incremental::incremental(&patchproof)?,
             Part::Overhead => overhead::overhead(&patchproof)?,
-            Part::Model => model()?,
+            Part::Model => example("guest-tests", "model_bench")?,
             Part::Detect => code = detect(&patchproof)?,
+            Part::Bisect => example("harness", "bisect_bench")?,
         }
     }
     Ok(code)
@@ -72,7 +81,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn model() -> Result<()> {
+/// Runs a measurement that is an example of one of our crates.
+fn example(package: &str, name: &str) -> Result<()> {
     duct::cmd!(
         env!("CARGO"),
         "run",
@@ -80,9 +90,9 @@ fn model() -> Result<()> {
         "--release",
         "--locked",
         "-p",
-        "guest-tests",
+        package,
         "--example",
-        "model_bench"
+        name
     )
     .run()?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Installs what a build and a boot need: distribution packages through apt when root, else it
 //! prints the exact line to run. Rust's own packages are cargo's business.
 
+use crate::target_dir;
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 
@@ -26,7 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("git", "applies patches"),
     (
         "python3-venv",
-        "holds virtme-ng, which comes from the Python package index",
+        "holds virtme-ng and what checks report formats, from the Python package index",
     ),
     ("openssh-server", "lets patchproof into guests under virtme-ng"),
     ("openssh-client", "makes the keys of those guests"),
@@ -43,18 +44,20 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zlib1g-dev", "compression for SSH"),
 ];
 
+/// KernelCI's own validator, at a version whose schema is the one that reports are written in.
+const KCIDB: &str = "kcidb-io==141";
+
 /// The chore: installs what is missing and says so.
 ///
 /// # Errors
 /// When apt fails.
 pub fn run() -> Result<ExitCode> {
-    match ensure()? {
-        Some(code) => Ok(code),
-        None => {
-            println!("everything is installed");
-            Ok(ExitCode::SUCCESS)
-        }
+    if let Some(code) = ensure()? {
+        return Ok(code);
     }
+    validators()?;
+    println!("everything is installed");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes sure that every package is there. Returns an exit code (3) where the user must act first.
@@ -62,24 +65,78 @@ pub fn run() -> Result<ExitCode> {
 /// # Errors
 /// When apt fails.
 pub fn ensure() -> Result<Option<ExitCode>> {
-    let missing: Vec<&str> = PACKAGES
+    let missing = install(PACKAGES)?;
+    if missing.is_none() {
+        crate::virtme::ensure()?;
+    }
+    Ok(missing)
+}
+
+/// What only the claims tier needs.
+///
+/// # Errors
+/// When apt fails.
+pub fn ensure_browser() -> Result<Option<ExitCode>> {
+    install(&[("chromium", "opens the HTML report as its readers do")])
+}
+
+/// Gets the validators that tests judge report formats with. Tests say so themselves where one is missing, so
+/// that a machine without network can run all others.
+///
+/// # Errors
+/// When a command can't be started.
+pub fn validators() -> Result<()> {
+    let dir = target_dir()?.join("validators");
+    let python = dir.join("bin/python");
+    // It looks for itself in such a folder.
+    let kunit = dir.join("tools/testing/kunit/kunit.py");
+    let mut steps = Vec::new();
+    if !dir.join("kcidb.done").exists() {
+        steps.push(duct::cmd!("python3", "-m", "venv", &dir));
+        steps.push(duct::cmd!(&python, "-m", "pip", "install", "--quiet", KCIDB));
+        steps.push(duct::cmd!("touch", dir.join("kcidb.done")));
+    }
+    if !kunit.exists() {
+        steps.push(duct::cmd!("mkdir", "-p", &dir));
+        steps.push(duct::cmd!(
+            "tar",
+            "--extract",
+            "--file=/usr/src/linux-source-6.12.tar.xz",
+            "--strip-components=1",
+            "--directory",
+            &dir,
+            "linux-source-6.12/tools/testing/kunit"
+        ));
+    }
+    for step in steps {
+        let out = step.stderr_to_stdout().stdout_capture().unchecked().run()?;
+        if !out.status.success() {
+            eprint!("{}", String::from_utf8_lossy(&out.stdout));
+            eprintln!("a validator could not be installed; the tests that need it will say so");
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn install(packages: &[(&str, &str)]) -> Result<Option<ExitCode>> {
+    let missing: Vec<&str> = packages
         .iter()
         .map(|(name, _)| *name)
         .filter(|name| !installed(name))
         .collect();
     if missing.is_empty() {
-        crate::virtme::ensure()?;
         return Ok(None);
     }
-    for (name, purpose) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
+    for (name, purpose) in packages.iter().filter(|(name, _)| missing.contains(name)) {
         eprintln!("missing: {name}: {purpose}");
     }
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(&missing);
+    let mut line = vec!["install", "-y", "--no-install-recommends"];
+    line.extend(&missing);
     if !is_root()? {
         eprintln!(
             "\nrun this once, then the same command again:\n  sudo apt-get update && sudo apt-get {}",
-            install.join(" ")
+            line.join(" ")
         );
         return Ok(Some(ExitCode::from(3)));
     }
@@ -100,8 +157,7 @@ pub fn ensure() -> Result<Option<ExitCode>> {
         Ok(())
     };
     apt(&["update"])?;
-    apt(&install)?;
-    crate::virtme::ensure()?;
+    apt(&line)?;
     Ok(None)
 }
 

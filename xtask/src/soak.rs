@@ -17,9 +17,17 @@ pub enum Part {
     Kill,
     /// The console classifier against a corpus of real logs, where there is one
     Console,
+    /// The HTML report in a browser: small and large, narrow and wide, light and dark
+    Page,
 }
 
-const ALL: [Part; 4] = [Part::Identical, Part::Detect, Part::Kill, Part::Console];
+const ALL: [Part; 5] = [
+    Part::Identical,
+    Part::Detect,
+    Part::Kill,
+    Part::Console,
+    Part::Page,
+];
 
 /// Runs the parts, all when none is named; all run though one fails.
 ///
@@ -36,6 +44,10 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Detect => bench::run(&[Bench::Detect])?,
             Part::Kill => test("kill_soak", "")?,
             Part::Console => test("console_corpus", "")?,
+            Part::Page => match setup::ensure_browser()? {
+                Some(missing) => missing,
+                None => test("report_page", "")?,
+            },
         };
         if code != ExitCode::SUCCESS {
             worst = code;

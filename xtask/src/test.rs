@@ -14,6 +14,9 @@ pub fn run(quick: bool) -> Result<ExitCode> {
     if !quick && let Some(missing) = setup::ensure()? {
         return Ok(missing);
     }
+    if !quick {
+        setup::validators()?;
+    }
     // The guest's own tests need its feature; the rest must not see it.
     let guest = cargo(
         &["test", "--locked", "-p", "guest-tests", "--features", "agent"],

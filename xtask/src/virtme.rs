@@ -2,7 +2,7 @@
 //! `patchproof` looks for it.
 
 use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The release that was measured; another one in PATH is used as it is.
 const VERSION: &str = "1.42";
@@ -17,13 +17,14 @@ pub fn ensure() -> Result<()> {
         return Ok(());
     }
     eprintln!("installing virtme-ng {VERSION} into {}", place.display());
-    let step = |what: &str, program: &Path, args: &[&str]| {
+    // A name, not a path: duct looks for a path of one part in the current folder.
+    let step = |what: &str, program: &str, args: &[&str]| {
         let out = duct::cmd(program, args)
             .stderr_to_stdout()
             .stdout_capture()
             .unchecked()
             .run()
-            .with_context(|| format!("{} could not be started", program.display()))?;
+            .with_context(|| format!("{program} could not be started"))?;
         if !out.status.success() {
             eprint!("{}", String::from_utf8_lossy(&out.stdout));
             anyhow::bail!("{what} failed; the lines above say why");
@@ -34,13 +35,13 @@ pub fn ensure() -> Result<()> {
     // place, and removed where that fails.
     let made = step(
         "python3 -m venv",
-        Path::new("python3"),
+        "python3",
         &["-m", "venv", &place.display().to_string()],
     )
     .and_then(|()| {
         step(
             "pip install",
-            &place.join("bin/pip"),
+            &place.join("bin/pip").display().to_string(),
             &["install", "--quiet", &format!("virtme-ng=={VERSION}")],
         )
     });

@@ -16,6 +16,7 @@ pub mod ktap;
 pub mod link;
 mod oom;
 pub mod probe;
+pub mod races;
 pub mod runner;
 pub mod session;
 pub mod supervise;

@@ -5,11 +5,11 @@ use super::frames::Frames;
 use super::hang::{self, Hang};
 use super::link::{Finished, Job, Lines, Told};
 use super::oom;
+use super::races::Races;
 use super::session::{end, say};
 use crate::model::{Fault as ModelFault, FillPolicy, Legal, Origin, judge_fault};
 use crate::protocol::{Body, Finding, Outcome, Seen};
 use crate::sys::board::{Board, FAULT_EXIT, Fault};
-use crate::sys::racepoint::Racepoint;
 use crate::sys::{Doing, SysError, arena, proc, process};
 use crate::workload;
 use std::collections::BTreeMap;
@@ -29,10 +29,10 @@ const KILL_MS_MAX: u32 = 5000;
 /// Runs one case and sends everything up to its `End`; tells whether a thread hung in the kernel.
 pub fn run(frames: &mut Frames, job: &Job) -> bool {
     let before = Before::look();
-    let (finished, races, hung) = match Racepoints::arm(job) {
-        Err(outcome) => (Finished::early(outcome), Racepoints::default(), false),
-        Ok(races) => {
-            let watched = watch(frames, job, &before);
+    let (finished, races, hung) = match Races::arm(job) {
+        Err(outcome) => (Finished::early(outcome), Races::default(), false),
+        Ok(mut races) => {
+            let watched = watch(frames, job, &before, &mut races);
             let (finished, hung) = watched.unwrap_or_else(|e| (failed(e.to_string()), false));
             (finished, races, hung)
         }
@@ -80,47 +80,13 @@ impl Before {
     }
 }
 
-/// The racepoints of a case, armed.
-#[derive(Default)]
-struct Racepoints(Vec<Racepoint>);
-
-impl Racepoints {
-    /// Arms what the case asks for. The supervisor holds the control files, so that they are closed
-    /// however the case ends.
-    fn arm(job: &Job) -> Result<Self, Outcome> {
-        use crate::sys::racepoint::exists;
-        if let Some(missing) = job.case.racepoints.iter().find(|arm| !exists(&arm.name)) {
-            return Err(Outcome::Skipped {
-                why: format!("this kernel has no racepoint {}", missing.name),
-            });
-        }
-        let armed = job
-            .case
-            .racepoints
-            .iter()
-            .map(Racepoint::arm)
-            .collect::<Result<_, _>>();
-        armed
-            .map(Self)
-            .map_err(|e: SysError| Outcome::Failed { error: e.to_string() })
-    }
-
-    fn note(&self, end: &mut crate::protocol::End, frames: &mut Frames) {
-        for race in &self.0 {
-            match race.stat() {
-                Ok(stat) => {
-                    end.racepoint_hits.insert(race.name().to_owned(), stat.hits);
-                    end.holds_timed_out += stat.timed_out;
-                }
-                // No hits are told then, and a control without hits counts for nothing.
-                Err(e) => frames.log(&e.to_string()),
-            }
-        }
-    }
-}
-
 /// Starts the case's process and watches it to its end.
-fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, bool), SysError> {
+fn watch(
+    frames: &mut Frames,
+    job: &Job,
+    before: &Before,
+    races: &mut Races,
+) -> Result<(Finished, bool), SysError> {
     let board = Board::make()?;
     let mut child = spawn(job, &board)?;
     let Some(mut pipe) = child.stdout.take() else {
@@ -133,6 +99,7 @@ fn watch(frames: &mut Frames, job: &Job, before: &Before) -> Result<(Finished, b
         looked_ns: proc::uptime_ns(),
     };
     let ended = loop {
+        races.tick(proc::uptime_ns())?;
         match watch.step(frames, &mut pipe, &board)? {
             Step::Goes => {}
             Step::Closed => break None,

@@ -32,6 +32,7 @@ params! {
         w_pageout: count = 4, 0, 100, &[], "weight: MADV_PAGEOUT of 1 to 64 pages";
         w_protect: count = 4, 0, 100, &[], "weight: some pages are made read-only and writable again (mprotect)";
         w_read: count = 4, 0, 100, &[], "weight: a file is read, from the page cache and from the disk (O_DIRECT)";
+        w_arm: count = 2, 0, 100, &[], "weight: anonymous memory is armed for missing pages (userfaultfd), emptied in part and looked at: nobody may fill it";
         w_fork: count = 1, 0, 100, &[], "weight: a child is forked, which sends back what it sees";
         w_mremap: count = 2, 0, 100, &[], "weight: anonymous memory is moved to another address";
     }
@@ -51,6 +52,7 @@ impl KhugepagedCollapse {
             needs: &[
                 "TRANSPARENT_HUGEPAGE",
                 "SHMEM",
+                "USERFAULTFD",
                 "MEMFD_CREATE",
                 "SWAP",
                 "VM_EVENT_COUNTERS",

@@ -16,7 +16,7 @@ params! {
         pages: count = 64, 8, 65_536, &[], "pages of each pair that are populated, on the average; each has twice as many places";
         swap: word = "disk", 0, 0, &["disk", "zswap"], "what is swapped to: the disk, or zswap before it";
         swap_area: bytes = 4 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
-        short_slots: count = 24, 0, 1_000_000, &[], "swap slots that the pages lack, so that a slot that comes free is taken at once; 0 leaves slots free";
+        short_slots: count = 32, 0, 1_000_000, &[], "swap slots that the pages lack, so that a slot that comes free is taken at once; 0 leaves slots free";
         content: word = "mixed", 0, 0, &["small", "mixed"], "how well pages compress: small, or mixed (anything from same-filled to incompressible)";
         duels: count = 300, 0, 1000, &[], "weight of a duel: one page moved while the meddler acts on it and on a bystander";
         moves: count = 120, 0, 1000, &[], "weight of a move of several pages";
@@ -29,8 +29,8 @@ params! {
         poisons: count = 10, 0, 1000, &[], "weight of UFFDIO_POISON";
         forks: count = 1, 0, 1000, &[], "weight of a fork: the child keeps what it shares for a few operations";
         meddle: bool = true, 0, 0, &[], "an antagonist: between duels each meddler reads and pages out its mover's pages";
-        reclaim: bool = true, 0, 0, &[], "an antagonist that writes memory.reclaim, so that pages leave the swap cache";
-        compaction: bool = false, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
+        reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim, so that pages leave the swap cache; it takes much of a CPU where little can be reclaimed (duels ask for what they need themselves)";
+        compaction: bool = true, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
     }
 }
 

@@ -100,7 +100,7 @@ impl ZramWriteback {
         let swaps = self.churn / 4096 + self.cold / 4096 > 256;
         let writes_back = self.backing == "swap" && swaps || self.backing == "raw";
         let floors = [
-            (swaps, Counter::PagesVerified, 250),
+            (swaps, Counter::PagesVerified, 150),
             (self.cold > 0, Counter::RoundTrips, 60),
             (swaps, Counter::ZramStore, 300),
             (swaps, Counter::ZramLoad, 150),

@@ -35,12 +35,6 @@ pub enum Advice {
     Free,
     /// Never use huge pages for it.
     NoHugePage,
-    /// Use huge pages for it.
-    HugePage,
-    /// Make huge pages of it now.
-    Collapse,
-    /// Read all of it in.
-    PopulateRead,
     /// Children don't inherit it.
     DontFork,
     /// Children inherit it again.
@@ -49,6 +43,12 @@ pub enum Advice {
     Mergeable,
     /// KSM may not, and what it merged is copied apart.
     Unmergeable,
+    /// Use huge pages for it.
+    HugePage,
+    /// Make huge pages of it now.
+    Collapse,
+    /// Read all of it in.
+    PopulateRead,
 }
 
 /// Since Linux 6.1; the C library's headers may be older.
@@ -63,13 +63,13 @@ impl Advice {
             Self::DontNeed => libc::MADV_DONTNEED,
             Self::Free => libc::MADV_FREE,
             Self::NoHugePage => libc::MADV_NOHUGEPAGE,
-            Self::HugePage => libc::MADV_HUGEPAGE,
-            Self::Collapse => MADV_COLLAPSE,
-            Self::PopulateRead => libc::MADV_POPULATE_READ,
             Self::DontFork => libc::MADV_DONTFORK,
             Self::DoFork => libc::MADV_DOFORK,
             Self::Mergeable => libc::MADV_MERGEABLE,
             Self::Unmergeable => libc::MADV_UNMERGEABLE,
+            Self::HugePage => libc::MADV_HUGEPAGE,
+            Self::Collapse => MADV_COLLAPSE,
+            Self::PopulateRead => libc::MADV_POPULATE_READ,
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::io;
 
 pub mod arena;
+pub mod armed;
 pub mod block;
 pub mod board;
 pub mod cgroup;

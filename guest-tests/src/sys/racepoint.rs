@@ -155,6 +155,23 @@ pub fn available() -> bool {
     Path::new(ROOT).is_dir()
 }
 
+/// The names of all racepoints of this kernel, in order; none where it has none.
+///
+/// # Errors
+/// Those of the kernel.
+pub fn all() -> Result<Vec<String>> {
+    if !available() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(ROOT).doing(|| format!("listing {ROOT}"))?;
+    let mut names = entries
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .doing(|| format!("listing {ROOT}"))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Whether this kernel has this racepoint.
 #[must_use]
 pub fn exists(name: &str) -> bool {

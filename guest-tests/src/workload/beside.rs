@@ -21,6 +21,9 @@ use std::time::Duration;
 /// A call of the workload's own.
 pub type Call<'a> = &'a (dyn Fn() -> Result<(), CaseError> + Sync);
 
+/// An act of the workload's own; it may wait for the end that it is given.
+pub type Whim<'a> = &'a (dyn Fn(&Stop) -> Result<(), CaseError> + Sync);
+
 /// Turns: how long each lasts, and what is done between them.
 pub struct Turns<'a> {
     /// How long the workload is alone; it begins.
@@ -52,7 +55,7 @@ pub struct Beside<'a> {
     /// What forked children verify.
     pub heirs: Option<&'a (dyn Heirs + 'a)>,
     /// An act of the workload's own, repeated while it is not alone.
-    pub whim: Option<&'a (dyn Fn(&Stop) -> Result<(), CaseError> + Sync)>,
+    pub whim: Option<Whim<'a>>,
     /// Turns; without any all of it runs all the time.
     pub turns: Option<Turns<'a>>,
 }

@@ -90,8 +90,8 @@ impl Books {
 }
 
 /// Compares what counts swapped pages: page tables, the process, its control groups. Nothing may run.
-/// `shared` pages are mapped elsewhere than in `memory`, and may be swapped too. A group above others counts
-/// for all of them, those that are gone included.
+/// `shared` pages are mapped elsewhere than in `memory`, and may be swapped too.
+/// A group above others counts for all of them, those that are gone included.
 ///
 /// # Errors
 /// When a call failed that must not.

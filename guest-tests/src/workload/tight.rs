@@ -24,30 +24,6 @@ pub fn stamp(arena: &Arena, page: usize, ledger: &Ledger, number: u32, data: &mu
     intent.commit();
 }
 
-/// Cuts an arena into what is filled and paged out at once.
-pub fn chunks(arena: &Arena) -> impl Iterator<Item = Range<usize>> {
-    let pages = arena.pages();
-    (0..pages)
-        .step_by(FILL_CHUNK)
-        .map(move |start| start..pages.min(start + FILL_CHUNK))
-}
-
-/// Has a chunk paged out; returns how many of its pages stay.
-///
-/// # Errors
-/// Those of the kernel.
-pub fn page_out(cold: &Arena, chunk: Range<usize>, pagemap: &Pagemap) -> Result<usize, CaseError> {
-    let mut entries = [Default::default(); FILL_CHUNK];
-    for _ in 0..FILL_TRIES {
-        cold.advise(chunk.clone(), Advice::PageOut)?;
-        pagemap.read(cold, chunk.clone(), &mut entries)?;
-        if entries[..chunk.len()].iter().all(|e| e.swapped()) {
-            break;
-        }
-    }
-    Ok(entries[..chunk.len()].iter().filter(|e| !e.swapped()).count())
-}
-
 /// Writes the cold pages and has them paged out.
 ///
 /// # Errors
@@ -74,4 +50,37 @@ pub fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<
         )));
     }
     Ok(())
+}
+
+/// Has cold pages that came back paged out once more: the swap area is as tight then as it was. Those
+/// that stay leave slots free, which is no failure in the midst of pressure.
+///
+/// # Errors
+/// Those of the kernel.
+pub fn refill(cold: &Arena) -> Result<(), CaseError> {
+    let pagemap = Pagemap::open()?;
+    for chunk in chunks(cold) {
+        page_out(cold, chunk, &pagemap)?;
+    }
+    Ok(())
+}
+
+fn chunks(arena: &Arena) -> impl Iterator<Item = Range<usize>> {
+    let pages = arena.pages();
+    (0..pages)
+        .step_by(FILL_CHUNK)
+        .map(move |start| start..pages.min(start + FILL_CHUNK))
+}
+
+/// Has a chunk paged out; returns how many of its pages stay.
+fn page_out(cold: &Arena, chunk: Range<usize>, pagemap: &Pagemap) -> Result<usize, CaseError> {
+    let mut entries = [Default::default(); FILL_CHUNK];
+    for _ in 0..FILL_TRIES {
+        cold.advise(chunk.clone(), Advice::PageOut)?;
+        pagemap.read(cold, chunk.clone(), &mut entries)?;
+        if entries[..chunk.len()].iter().all(|e| e.swapped()) {
+            break;
+        }
+    }
+    Ok(entries[..chunk.len()].iter().filter(|e| !e.swapped()).count())
 }

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use crate::report::Format;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -39,6 +40,21 @@ Examples:
 
 Thread schedules are not promised to repeat: a race may need several goes.")]
     Replay(Replay),
+    /// Writes a report of a run: for people, for CI, for other programs
+    #[command(after_help = "\
+Examples:
+  patchproof report last --format html -o run.html
+  patchproof report last --format junit -o junit.xml
+  patchproof report last --format github >> \"$GITHUB_STEP_SUMMARY\"
+  patchproof run my.yaml --report html=run.html --report junit=junit.xml")]
+    Report(Report),
+    /// Prints how cells came out in earlier runs: pass rate, flakiness, time to detection
+    #[command(after_help = "\
+Examples:
+  patchproof history
+  patchproof history pressure.zswap_writeback
+  patchproof history 'small@qemu.*' --json")]
+    History(History),
     /// Boots a kernel under virtme-ng and logs in over SSH
     #[command(after_help = "\
 Examples:
@@ -125,6 +141,9 @@ pub(super) struct How {
     /// Whether patches are applied and built in a sandbox without network; `off` is for kernels that you trust
     #[arg(long, value_enum, default_value_t = Sandbox::On)]
     pub(super) sandbox: Sandbox,
+    /// Writes a report at the end, as `html=FILE`; may be repeated (formats: see `patchproof report --help`)
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
+    pub(super) report: Vec<(Format, PathBuf)>,
     /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
     #[arg(long)]
     pub(super) freeze_on_finding: bool,
@@ -134,6 +153,28 @@ pub(super) struct How {
 pub(super) enum Sandbox {
     On,
     Off,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Report {
+    /// A run: its folder, its id, a unique beginning of it, or `last`
+    #[arg(default_value = "last")]
+    pub(super) run: String,
+    /// text, ktap, junit, kcidb, html, github (Markdown for a step summary), annotations (`::error` lines)
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: Format,
+    /// Writes to a file, whole or not at all, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct History {
+    /// Only cells whose id this glob matches, or contains it
+    pub(super) case: Option<String>,
+    /// Only the newest runs, so many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(super) limit: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -210,6 +251,13 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+}
+
+fn report(text: &str) -> Result<(Format, PathBuf), String> {
+    match text.split_once('=') {
+        Some((format, file)) if !file.is_empty() => Ok((format.parse()?, file.into())),
+        Some(_) | None => Err("write it as FORMAT=FILE, for example html=run.html".to_owned()),
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

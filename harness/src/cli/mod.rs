@@ -4,7 +4,9 @@ mod args;
 mod cache;
 mod console;
 mod doctor;
+mod history;
 mod list;
+mod report;
 mod run;
 mod shell;
 mod show;
@@ -30,6 +32,8 @@ pub fn main() -> ExitCode {
         Command::Run(what) => run::run(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
+        Command::Report(what) => report::report(&what, json),
+        Command::History(what) => history::history(&what, json),
         Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
         Command::Doctor => doctor::doctor(json),

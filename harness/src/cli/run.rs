@@ -67,7 +67,7 @@ fn root_above(matrix: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Where run folders are.
-fn runs() -> Result<PathBuf, Failure> {
+pub(super) fn runs() -> Result<PathBuf, Failure> {
     Ok(dirs::state()?.join("runs"))
 }
 
@@ -162,6 +162,7 @@ pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config,
 
 fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
     let config = config(read, how, until)?;
+    let mut dir = None;
     let mut reporter = report::for_output(json, std::io::stdout().is_terminal());
     // One worker is plenty: everything that takes CPU runs in children or on blocking threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -169,15 +170,32 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
         .enable_all()
         .build()
         .map_err(|e| Failure::Own(format!("could not start: {e}")))?;
-    runtime.block_on(drive(config, reporter.as_mut()))
+    let code = runtime.block_on(drive(config, reporter.as_mut(), &mut dir))?;
+    let Some(dir) = dir else { return Ok(code) };
+    super::history::remember(&dir);
+    let mut all_written = true;
+    for (format, file) in &how.report {
+        if let Err(e) = report::write(&dir, *format, Some(file)) {
+            super::show::failure(&e.into(), json);
+            all_written = false;
+        }
+    }
+    // What was found of the kernels counts for more than a report that could not be written.
+    Ok(if all_written || code == 1 { code } else { 3 })
 }
 
-async fn drive(config: Config, reporter: &mut dyn Reporter) -> Done {
+async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<PathBuf>) -> Done {
     let (stop, stopped) = watch::channel(false);
     let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
     let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
     tokio::spawn(watch_signals(interrupt, terminate, stop));
-    let summary = run::run(config, |event: &Event| reporter.event(event), stopped).await?;
+    let show = |event: &Event| {
+        if let Event::RunStarted { dir: at, .. } = event {
+            *dir = Some(at.clone());
+        }
+        reporter.event(event);
+    };
+    let summary = run::run(config, show, stopped).await?;
     Ok(summary.exit)
 }
 

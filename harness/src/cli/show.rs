@@ -3,10 +3,12 @@
 use crate::host::dirs::DirsError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
+use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
 use crate::source::CacheError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
+use crate::store::history::HistoryError;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -32,6 +34,12 @@ pub(super) enum Failure {
     Dirs(#[from] DirsError),
     #[error(transparent)]
     Cache(#[from] CacheError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    History(#[from] HistoryError),
     #[error("{matrix}: no folder at or above it has kconfigs/ and patches/", matrix = .0.display())]
     #[diagnostic(help("name it with --root DIR"))]
     NoRoot(PathBuf),
@@ -67,6 +75,8 @@ impl Failure {
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
+            | Self::Report(_)
+            | Self::History(_)
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::Shell(_)
@@ -83,6 +93,8 @@ impl Failure {
             Self::Plan(e) => e.render_plain(),
             Self::Run(_)
             | Self::Store(_)
+            | Self::Report(_)
+            | Self::History(_)
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::NoRoot(_)

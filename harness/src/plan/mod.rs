@@ -33,6 +33,7 @@ use miette::{Diagnostic, SourceCode};
 pub use crate::spec::RacepointSetting;
 use crate::spec::{CaseSpec, Expectation, KernelSpec, MachineSpec, SpecError};
 pub use expand::expand;
+pub use select::selects;
 
 /// Most cells of one plan, repeats counted.
 pub const CELLS_MAX: usize = 100_000;

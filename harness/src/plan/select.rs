@@ -47,7 +47,9 @@ impl Plan {
     }
 }
 
-fn selects(pattern: &str, id: &str) -> bool {
+/// Whether a pattern selects a cell: a glob with `*` and `?` for the whole id, or a part of it.
+#[must_use]
+pub fn selects(pattern: &str, id: &str) -> bool {
     if pattern.is_empty() {
         false
     } else if pattern.contains(['*', '?']) {

@@ -19,7 +19,7 @@ impl<W: Write> Json<W> {
 
 impl<W: Write + Send> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
-        if let Ok(mut line) = serde_json::to_vec(&Versioned::new(event)) {
+        if let Ok(mut line) = serde_json::to_vec(&Versioned::now(event)) {
             line.push(b'\n');
             let _ = self.out.write_all(&line).and_then(|()| self.out.flush());
         }

@@ -2,20 +2,35 @@
 //!
 //! Not here: any decision. A report never changes what it reports.
 
+mod annotations;
 mod detection;
+mod format;
+mod github;
+mod groups;
+mod history;
+mod html;
 mod json;
+mod junit;
+mod kcidb;
+mod ktap;
 mod markdown;
 mod plain;
 mod table;
 mod terminal;
+#[cfg(test)]
+mod tests;
+mod words;
 
 pub use detection::detection;
+pub use format::{Format, ReportError, render, write};
+pub use history::history_table;
 pub use json::Json;
 pub use plain::Plain;
 pub use table::table;
 pub use terminal::Terminal;
 
-use crate::run::{CellRecord, Event};
+use crate::run::Event;
+use words::{closing, verdict_words};
 
 /// Something that shows events as they come.
 pub trait Reporter: Send {
@@ -31,26 +46,4 @@ pub fn for_output(json: bool, terminal: bool) -> Box<dyn Reporter> {
         (false, true) => Box::new(Terminal::new()),
         (false, false) => Box::new(Plain::new(std::io::stdout())),
     }
-}
-
-/// `PASS`, `FAIL` …, and whether that was expected, as tables show it.
-fn verdict_words(cell: &CellRecord) -> String {
-    let word = cell.verdict.to_uppercase();
-    match (cell.as_expected, cell.verdict.as_str()) {
-        (true, "pass") => word,
-        (true, _) => format!("{word} (as expected)"),
-        (false, _) => format!("{word} (not expected)"),
-    }
-}
-
-/// One line for a cell that is done: also what a log shows.
-fn cell_line(cell: &CellRecord) -> String {
-    let mut line = format!("{}: {}", cell.id, verdict_words(cell));
-    if !cell.reason.is_empty() {
-        line.push_str(&format!(": {}", cell.reason));
-    }
-    if let Some(detect_s) = cell.detect_s {
-        line.push_str(&format!(", after {detect_s:.1} s"));
-    }
-    line
 }

@@ -1,6 +1,7 @@
 //! Plain lines, for logs: nothing moves, nothing is coloured, progress is rare.
 
-use super::{Reporter, cell_line, detection, table};
+use super::words::{cell_line, closing_words, count};
+use super::{Reporter, detection, table};
 use crate::run::{Event, KernelRecord};
 use std::io::Write;
 
@@ -94,6 +95,7 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             budget_ms,
             pages_verified,
             round_trips,
+            ..
         } => {
             vec![format!(
                 "{cell}: {} of {} s, {pages_verified} pages verified, {round_trips} round trips",
@@ -126,7 +128,7 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             if !summary.not_run.is_empty() {
                 lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
             }
-            lines.push(closing(summary.exit, summary.not_run.len()).to_owned());
+            lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());
             lines
         }
     }
@@ -144,24 +146,4 @@ fn kernel_lines(kernel: &KernelRecord) -> Vec<String> {
             .map(|note| format!("kernel {}: {note}", kernel.kernel)),
     );
     lines
-}
-
-fn closing(exit: u8, not_run: usize) -> &'static str {
-    match (exit, not_run) {
-        (0, 0) => "everything came out as expected",
-        (0, _) => "what was run came out as expected, but not everything was run",
-        (3, 1..) => "stopped before everything was run; what was done is kept",
-        (1, _) => "a kernel failed, or an expected defect was not found",
-        (3, _) => "the harness or the host broke: nothing is said about the kernels concerned",
-        (4, _) => "nothing was proved: see the reasons above",
-        _ => "the run did not end as it should",
-    }
-}
-
-fn count(n: usize, noun: &str) -> String {
-    if n == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{n} {noun}s")
-    }
 }

@@ -105,6 +105,7 @@ impl Reporter for Terminal {
                 budget_ms,
                 pages_verified,
                 round_trips,
+                ..
             } => {
                 let message = format!("{pages_verified} pages verified, {round_trips} round trips");
                 self.measure(cell, *elapsed_ms, *budget_ms, message);

@@ -15,7 +15,7 @@ use crate::spec;
 use crate::store;
 use crate::verdict::{self, Evidence, Planned, Verdict};
 use guest_tests::catalogue::Counter;
-use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request};
+use guest_tests::protocol::{self, Body, CaseRequest, Frame, Request, Seen};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -297,10 +297,16 @@ impl Run<'_> {
                         .copied()
                         .unwrap_or(0),
                     round_trips: progress.counters.get(&Counter::RoundTrips).copied().unwrap_or(0),
+                    counters: progress.counters,
                 },
                 Body::Finding(finding) => Event::CellFinding {
                     cell: cell.clone(),
                     title: finding.title,
+                    mismatch: if let Seen::Mismatch(mismatch) = finding.what {
+                        Some(Box::new(mismatch))
+                    } else {
+                        None
+                    },
                 },
                 Body::Start(_) | Body::Coverage(_) | Body::End(_) | Body::Done(_) => continue,
             };

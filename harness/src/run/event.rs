@@ -2,8 +2,12 @@
 //! report are made of.
 
 use crate::verdict::{Finding, Verdict};
+use guest_tests::catalogue::Counter;
+use guest_tests::model::Mismatch;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,6 +88,9 @@ pub enum Event {
         pages_verified: u64,
         /// Pages that left, came back and were verified so far.
         round_trips: u64,
+        /// Everything that was exercised so far, these two included.
+        #[serde(default)]
+        counters: BTreeMap<Counter, u64>,
     },
     /// The guest reported a finding (the verdict comes with [`Event::CellDone`]).
     CellFinding {
@@ -91,6 +98,9 @@ pub enum Event {
         cell: String,
         /// One line for people.
         title: String,
+        /// The page that held what it must not hold, line by line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mismatch: Option<Box<Mismatch>>,
     },
     /// The guest was stopped at its first finding and stays so until the run is stopped.
     CellFrozen {
@@ -189,6 +199,16 @@ pub struct CellRecord {
     pub expected: String,
 }
 
+impl CellRecord {
+    /// What of the cell is the same for every kernel: machine, case and racepoint.
+    #[must_use]
+    pub fn case(&self) -> &str {
+        let rest = self.group.strip_prefix(&self.kernel);
+        rest.and_then(|rest| rest.strip_prefix('.'))
+            .unwrap_or(&self.group)
+    }
+}
+
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -209,6 +229,9 @@ pub struct Summary {
 pub struct Versioned<T> {
     /// Version of the stream's format.
     pub v: u32,
+    /// When it happened, in milliseconds since 1970 by the host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
     /// What is said.
     #[serde(flatten)]
     pub what: T,
@@ -217,6 +240,17 @@ pub struct Versioned<T> {
 impl<T> Versioned<T> {
     /// Wraps `what` in the current version.
     pub const fn new(what: T) -> Self {
-        Self { v: 1, what }
+        Self {
+            v: 1,
+            at_ms: None,
+            what,
+        }
+    }
+
+    /// Wraps `what`, which happened now.
+    pub fn now(what: T) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let at_ms = since.ok().and_then(|d| u64::try_from(d.as_millis()).ok());
+        Self { v: 1, at_ms, what }
     }
 }

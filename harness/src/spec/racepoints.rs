@@ -1,6 +1,6 @@
 //! Settings of the racepoint axis: `off`, or what is armed and how.
 
-use guest_tests::protocol::Arm;
+use guest_tests::protocol::{Arm, RANDOM};
 
 use super::matrix::Names;
 use super::read::{Check, NAME_CHARS_MAX, name_error};
@@ -136,7 +136,7 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
     let name = check.name(key, "a racepoint");
     let known = names.racepoints.as_ref();
     let known = name.filter(|name| match known {
-        Some(known) if !known.iter().any(|k| k == name) => {
+        Some(known) if *name != RANDOM && !known.iter().any(|k| k == name) => {
             let hint = did_you_mean(name, known.iter().map(String::as_str));
             let help = hint
                 .is_empty()
@@ -151,6 +151,12 @@ fn arm(check: &mut Check, names: &Names<'_>, key: &Node, value: &Node) -> Option
     let what = format!("racepoint {}", quoted(&key.spelled));
     let table = check.table(value, &key.span, &what, &["delay", "hold"])?;
     if let Some(node) = table.get("hold") {
+        if name == Some(RANDOM) {
+            check
+                .error(&node.span, "racepoints that are drawn can't hold")
+                .help = Some("for example `random: { delay: 10us..300us }`".to_owned());
+            return None;
+        }
         if table.get("delay").is_some() {
             let message = format!("{what} can't both delay and hold");
             check.error(&node.span, message).help =

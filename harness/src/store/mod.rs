@@ -1,4 +1,4 @@
-//! Run folders: what a run leaves behind, written so that a stop at any moment leaves a valid record.
+//! Run folders, their history, and reading them back: what a run leaves behind, written so that a stop at any moment leaves a valid record.
 //!
 //! ```text
 //! runs/ID/            ID = date-time-name-random
@@ -10,6 +10,13 @@
 //!   lock              held while the run goes on
 //! ```
 //! Not here: what the records mean.
+
+pub mod history;
+mod record;
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use record::{Build, Cell, Record, Sample};
 
 use crate::host;
 use crate::run::{Event, Summary, Versioned};
@@ -181,7 +188,7 @@ impl RunDir {
     /// [`StoreError::Io`].
     pub fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let path = self.path.join("events.jsonl");
-        let mut line = to_json(&path, &Versioned::new(event), false)?;
+        let mut line = to_json(&path, &Versioned::now(event), false)?;
         line.push(b'\n');
         self.events.write_all(&line).map_err(at(&path))
     }
@@ -295,9 +302,26 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
     })
 }
 
+/// The median of ascending values.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (
+        sorted.get(sorted.len().checked_sub(1)? / 2)?,
+        sorted.get(sorted.len() / 2)?,
+    );
+    Some(f64::midpoint(*low, *high))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0]), Some(1.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0]), Some(2.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), Some(3.0));
+    }
 
     #[test]
     fn a_run_that_was_killed_is_taken_up_where_its_record_is_whole() {
@@ -311,7 +335,10 @@ mod tests {
         let mut again = RunDir::reopen(&path).unwrap();
         again.event(&Event::Interrupted).unwrap();
         let text = fs::read_to_string(path.join("events.jsonl")).unwrap();
-        assert_eq!(text, "{\"v\":1}\n{\"v\":1,\"event\":\"interrupted\"}\n");
+        let (first, second) = text.split_once('\n').unwrap();
+        assert_eq!(first, "{\"v\":1}", "half a line is gone");
+        let second: Versioned<Event> = serde_json::from_str(second).unwrap();
+        assert!(matches!(second.what, Event::Interrupted) && second.at_ms.is_some());
         assert!(!path.join("summary.json").exists());
         assert_eq!(again.id(), path.file_name().unwrap().to_str().unwrap());
     }

@@ -15,6 +15,7 @@ pub mod owner;
 pub mod region;
 pub mod replay;
 pub mod step;
+mod telling;
 pub mod triple;
 
 use super::antagonist::Ground;

@@ -3,6 +3,7 @@
 use super::heir::Heir;
 use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
+use super::telling::is_refusal;
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
 use crate::protocol::Seen;
@@ -10,13 +11,12 @@ use crate::sys::arena::{PAGE_LEN, PageWords};
 use crate::sys::board::Lane;
 use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use crate::sys::pagemap::{Entry, Pagemap};
-use crate::sys::{SysError, soft_dirty};
+use crate::sys::soft_dirty;
 use crate::workload::CaseError;
 use crate::workload::antagonist::{Ground, swap_cycle};
 pub use crate::workload::phase::Stopped;
 use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -129,13 +129,20 @@ impl<'a> Owner<'a> {
     fn fitted(&self, step: Step) -> Step {
         let kind = self.regions[usize::from(step.region)].kind;
         let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile);
-        let act = match step.act {
-            Act::Free | Act::Splice | Act::SoftDirty if is_file => Act::Store,
-            Act::RemapLeaving if is_file => Act::Remap,
-            Act::Punch | Act::Truncate | Act::FileStore if !is_file => Act::Store,
-            Act::FileRead if !is_file => Act::Verify,
-            Act::Huge if kind != Kind::Large && kind != Kind::Shared => Act::NoHuge,
-            act => act,
+        let act = step.act;
+        let is = |acts: &[Act]| acts.contains(&act);
+        let act = if is_file && is(&[Act::Free, Act::Splice, Act::SoftDirty])
+            || !is_file && is(&[Act::Punch, Act::Truncate, Act::FileStore])
+        {
+            Act::Store
+        } else if is_file && act == Act::RemapLeaving {
+            Act::Remap
+        } else if !is_file && act == Act::FileRead {
+            Act::Verify
+        } else if act == Act::Huge && !matches!(kind, Kind::Large | Kind::Shared) {
+            Act::NoHuge
+        } else {
+            act
         };
         Step { act, ..step }
     }
@@ -442,71 +449,6 @@ impl<'a> Owner<'a> {
         }
         Ok(())
     }
-
-    fn judged(
-        &mut self,
-        at: usize,
-        page: usize,
-        verdict: Result<(), Box<Mismatch>>,
-        before: Option<Entry>,
-    ) -> Done {
-        let Err(mismatch) = verdict else {
-            self.engine.counts.verified.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        };
-        if let Some((ground, _)) = self.around {
-            ground.stop.set();
-            let context = self.context(at, page, before);
-            let title = mismatch.title();
-            ground.env.find(Seen::Mismatch(*mismatch), title, context)?;
-        } else {
-            self.found.push(*mismatch);
-        }
-        Err(Stopped::Found)
-    }
-
-    /// What helps to understand a mismatch.
-    fn context(&self, at: usize, page: usize, before: Option<Entry>) -> BTreeMap<String, String> {
-        let region = &self.regions[at];
-        let mut one = [Entry::default()];
-        let mut file = buffer();
-        let file = region
-            .file_read(page, &mut file)
-            .map(|()| region.file_words(&self.engine.origin, page, &file));
-        let after = region
-            .entries(&self.engine.field, &self.pagemap, page..page + 1, &mut one)
-            .map(|()| one[0].to_string());
-        let on_page = |e: &super::log::Entry| {
-            usize::from(e.owner) == self.number
-                && usize::from(e.step.region) == at
-                && (e.step.act.is_whole() || e.step.range().contains(&page))
-        };
-        let all = self.engine.log.entries();
-        let mine: Vec<super::log::Entry> = all.iter().filter(|e| on_page(e)).copied().collect();
-        let told = &mine[mine.len().saturating_sub(40)..];
-        [
-            (
-                "memory",
-                format!("page {page} of region {at}: {}", region.kind.words()),
-            ),
-            (
-                "the model's state",
-                format!(
-                    "{:?}, its file {:?}",
-                    region.state(page).content,
-                    region.state(page).file
-                ),
-            ),
-            ("the file below", file.unwrap_or_else(|e| e.to_string())),
-            ("page before the read", before.unwrap_or_default().to_string()),
-            ("page after the read", after.unwrap_or_else(|e| e.to_string())),
-            ("last operations on the page", super::log::write(told)),
-            ("log", self.engine.log.text()),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
-    }
 }
 
 impl Drop for Owner<'_> {
@@ -516,23 +458,5 @@ impl Drop for Owner<'_> {
             // What can't be replaced stays mapped until the field goes.
             let _ = self.engine.field.clear(region.plot());
         }
-    }
-}
-
-/// Whether the kernel may answer this to an act: nothing, or only what the model allows, has changed then.
-fn is_refusal(act: Act, e: &SysError) -> bool {
-    let short = matches!(
-        e.errno(),
-        Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY | libc::EINTR)
-    );
-    match act {
-        // What can't be collapsed is refused with EINVAL too.
-        Act::Collapse => short || e.errno() == Some(libc::EINVAL),
-        // Protection may have left several mappings, which can't be moved together.
-        Act::Remap | Act::RemapLeaving => short || matches!(e.errno(), Some(libc::EFAULT | libc::EINVAL)),
-        // Without MEM_SOFT_DIRTY.
-        Act::ClearRefs => short || e.errno() == Some(libc::EINVAL),
-        Act::Store | Act::Touch | Act::Verify | Act::FileRead => false,
-        _ => short,
     }
 }

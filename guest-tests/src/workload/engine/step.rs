@@ -147,12 +147,13 @@ impl Act {
     /// The access that it leaves pages with, for those that change it.
     #[must_use]
     pub fn access(self) -> Option<Access> {
-        match self {
-            Self::Unprotect => Some(Access::ReadWrite),
-            Self::ReadOnly => Some(Access::Read),
-            Self::NoAccess => Some(Access::None),
-            _ => None,
-        }
+        [
+            (Self::Unprotect, Access::ReadWrite),
+            (Self::ReadOnly, Access::Read),
+            (Self::NoAccess, Access::None),
+        ]
+        .into_iter()
+        .find_map(|(act, access)| (act == self).then_some(access))
     }
 
     /// Whether it concerns the whole region, whatever pages a step names.

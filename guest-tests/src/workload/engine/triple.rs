@@ -228,10 +228,8 @@ impl Owner<'_> {
 
     /// Chooses pages: splits and collapses need memory that may have huge pages.
     fn scene(&mut self, operation: Operation) -> Scene {
-        let wanted = |kind: Kind| match operation {
-            Operation::Split | Operation::Collapse => kind == Kind::Large,
-            _ => matches!(kind, Kind::Small | Kind::Large),
-        };
+        let is_large = matches!(operation, Operation::Split | Operation::Collapse);
+        let wanted = |kind: Kind| kind == Kind::Large || (kind == Kind::Small && !is_large);
         let fit: Vec<usize> = (0..self.regions.len())
             .filter(|&at| wanted(self.regions[at].kind))
             .filter(|&at| operation != Operation::Collapse || self.regions[at].pages() == 512)

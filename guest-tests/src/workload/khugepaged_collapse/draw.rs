@@ -33,6 +33,8 @@ pub enum Action {
     Protect,
     /// Reads the file as a file.
     ReadBack,
+    /// Arms anonymous memory for missing pages for a while.
+    Arm,
     /// Forks a child that looks.
     Fork,
     /// `mremap`.
@@ -62,6 +64,7 @@ impl Weights {
             (p.w_pageout, Action::PageOut),
             (p.w_protect, Action::Protect),
             (p.w_read, Action::ReadBack),
+            (p.w_arm, Action::Arm),
             (p.w_fork, Action::Fork),
             (p.w_mremap, Action::Move),
         ];
@@ -118,7 +121,7 @@ mod tests {
         assert!(!seen.contains_key(&Action::Fork));
         let (store, verify) = (seen[&Action::Store], seen[&Action::Verify]);
         assert!(store.abs_diff(3 * verify) < verify / 2, "{store} and {verify}");
-        assert_eq!(seen.len(), 12);
+        assert_eq!(seen.len(), 13);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::draw::{Action, RUN_PAGES_MAX, Weights, below, run_of_pages};
 use super::pressure::Pressure;
 use super::region::Kind;
 use super::view::Holding;
-use crate::model::{Backing, Fault, Mismatch, Name, Op, PageState};
+use crate::model::{self, Backing, Content, Fault, Mismatch, Name, Op, PageState};
 use crate::sys::arena::{Advice, HUGE_PAGES, PAGE_WORDS};
+use crate::sys::armed::Armed;
 use crate::sys::board::Lane;
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::peek::Peek;
@@ -115,6 +116,7 @@ impl<'a> Owner<'a> {
             (Action::Punch, Backing::Shared | Backing::PrivateFile) => self.punch(at, run),
             (Action::Truncate, Backing::Shared | Backing::PrivateFile) => self.truncate(at, run.start),
             (Action::Move, Backing::PrivateAnon) => self.remap(at),
+            (Action::Arm, Backing::PrivateAnon) => self.arm(at, run),
             (Action::Collapse, _) => self.collapse(at, view),
             (Action::Refault, _) => self.refault(at, view, run.start.is_multiple_of(2)),
             (Action::PageOut, _) => {
@@ -128,7 +130,9 @@ impl<'a> Owner<'a> {
             (Action::Verify, _)
             | (Action::Free, Backing::Shared | Backing::PrivateFile)
             | (Action::Punch | Action::Truncate | Action::ReadBack, Backing::PrivateAnon)
-            | (Action::Move, Backing::Shared | Backing::PrivateFile) => self.verify(at, view, run),
+            | (Action::Move | Action::Arm, Backing::Shared | Backing::PrivateFile) => {
+                self.verify(at, view, run)
+            }
         }
     }
 
@@ -263,6 +267,42 @@ impl<'a> Owner<'a> {
         self.verify(at, 0, run)
     }
 
+    /// Arms a region for missing pages, empties some and looks: whoever collapses it must leave holes alone.
+    fn arm(&mut self, at: usize, run: Range<usize>) -> Result<(), Stopped> {
+        self.settle_freed(at);
+        // A hole of before may have been filled until now.
+        self.holdings[at].apply(0, 0..HUGE_PAGES, Op::Collapse);
+        let place = self.holdings[at].place(0);
+        let armed = Armed::missing(&self.pressure.stage.space, &place)?;
+        let missing = model::Armed {
+            missing: true,
+            ..model::Armed::default()
+        };
+        self.holdings[at].apply(0, 0..HUGE_PAGES, Op::Register(missing));
+        self.advise(at, 0, run.clone(), Advice::DontNeed)?;
+        self.holdings[at].apply(0, run.clone(), Op::DontNeed);
+        self.note(at, 0, run.clone(), evidence::Op::Drop);
+        let _refused = self.pressure.stage.space.hint(place, Advice::Collapse);
+        self.verify(at, 0, run)?;
+        let other = run_of_pages(&mut self.rng, HUGE_PAGES);
+        self.verify(at, 0, other)?;
+        drop(armed);
+        self.holdings[at].apply(0, 0..HUGE_PAGES, Op::Unregister);
+        Ok(())
+    }
+
+    /// Stores to every lazily freed page what it holds: from then on it is that.
+    fn settle_freed(&mut self, at: usize) {
+        let start = self.holdings[at].place(0).start;
+        for page in 0..HUGE_PAGES {
+            if matches!(self.holdings[at].views[0].states[page].content, Content::Freed(_)) {
+                let space = &self.pressure.stage.space;
+                space.poke(start + page, 0, space.peek(start + page, 0));
+                self.holdings[at].apply(0, page..page + 1, Op::Touch);
+            }
+        }
+    }
+
     fn collapse(&mut self, at: usize, view: usize) -> Result<(), Stopped> {
         let places = self.holdings[at].place(view);
         // It may fail for many reasons, and preserves content in any case.
@@ -335,8 +375,8 @@ impl<'a> Owner<'a> {
             let name = self.holdings[at].views[view].name(page);
             self.history
                 .note(evidence::Op::Verify, name.page, name.generation, entry.slot());
-            if self.holdings[at].views[view].is_beyond(page) {
-                self.verify_beyond(at, view, page, place, entry)?;
+            if self.holdings[at].views[view].may_fault(page) {
+                self.verify_carefully(at, view, page, place, entry)?;
                 continue;
             }
             self.lane.note_page(place as u32, name.generation);
@@ -349,9 +389,9 @@ impl<'a> Owner<'a> {
         Ok(())
     }
 
-    /// Looks past the end of the file. A huge page across the end may show zeros there until it is split:
-    /// what is read now settles nothing.
-    fn verify_beyond(
+    /// Looks where a fault may be right. Past the end of a file a huge page across it may show zeros until
+    /// it is split: what is read there settles nothing.
+    fn verify_carefully(
         &mut self,
         at: usize,
         view: usize,
@@ -359,13 +399,22 @@ impl<'a> Owner<'a> {
         place: usize,
         entry: Entry,
     ) -> Result<(), Stopped> {
+        let is_beyond = self.holdings[at].views[view].is_beyond(page);
         let state = self.holdings[at].views[view].states[page].apply(Op::Collapse);
         let judged = match self.peek.read(&self.pressure.stage.space, place)? {
             Some(data) => state.read(self.pressure.origin, &data),
             None => state.fault(self.pressure.origin, Fault::Sigbus),
         };
-        self.judged(at, view, page, "past the end of its file", entry, judged)
-            .map(drop)
+        let how = if is_beyond {
+            "past the end of its file"
+        } else {
+            "where missing pages are armed"
+        };
+        let settled = self.judged(at, view, page, how, entry, judged)?;
+        if let Some(state) = settled.filter(|_| !is_beyond) {
+            self.holdings[at].views[view].states[page] = state;
+        }
+        Ok(())
     }
 
     /// Counts a reading that is right, tells one that is wrong.

@@ -125,6 +125,12 @@ impl View {
         self.states[page].content == Content::Is(Holds::Beyond)
     }
 
+    /// Whether a load from a page may be a signal.
+    #[must_use]
+    pub fn may_fault(&self, page: usize) -> bool {
+        self.is_beyond(page) || self.states[page].armed.missing
+    }
+
     /// Notes that a page was verified when the region had been collapsed so often; tells whether it had
     /// been collapsed since the last time.
     pub fn look(&mut self, page: usize, collapses: u64) -> bool {

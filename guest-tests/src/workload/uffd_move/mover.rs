@@ -4,7 +4,7 @@ use super::duel::Ring;
 use super::phase::{Phase, Stopped};
 use super::stage::{Pair, Stage};
 use crate::catalogue::{Counter, UffdMove};
-use crate::model::{Content, Fault, Holds, Mismatch, MoveReply, Name, PageState, moved_pages};
+use crate::model::{Content, Fault, Holds, Mismatch, MoveReply, Name, PageState, Protection, moved_pages};
 use crate::protocol::Seen;
 use crate::sys::arena::{Advice, Arena, PageWords};
 use crate::sys::board::Lane;
@@ -212,6 +212,12 @@ impl<'a> Mover<'a> {
     pub(super) fn verify(&mut self, phase: &Phase<'_>, lane: &Lane, place: usize) -> Result<(), Stopped> {
         let (arena, page) = self.at(place);
         let entry = self.pagemap.entry(arena, page)?;
+        if self.states[place].protection == Protection::On
+            && (entry.present() || entry.swapped())
+            && !entry.uffd_wp()
+        {
+            return Err(self.unprotected(phase, place, &format!("its page table entry is {entry}")));
+        }
         let mut resident = [0];
         arena.resident(page..page + 1, &mut resident)?;
         if let Content::Is(Holds::Stamp(name)) = self.states[place].content {

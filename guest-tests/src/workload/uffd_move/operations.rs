@@ -102,9 +102,10 @@ impl Mover<'_> {
         start..end_of_side.min(start + 1 + self.below(max))
     }
 
-    /// Places that something is in.
+    /// Places that surely hold a page that needs a swap slot to leave: zeros, poison and what the kernel
+    /// may have taken need none, and too few others would leave slots free.
     fn populated(&self) -> usize {
-        let is = |s: &&PageState| s.content != Content::Is(Holds::Hole);
+        let is = |s: &&PageState| matches!(s.content, Content::Is(Holds::Stamp(_)));
         self.states.iter().filter(is).count()
     }
 
@@ -182,7 +183,8 @@ impl Mover<'_> {
         let state = &self.states[place];
         self.states[place] = match access {
             Access::Done if state.protection == Protection::On => {
-                return Err(self.unprotected(phase, place));
+                let title = "a store to it succeeded";
+                return Err(self.unprotected(phase, place, title));
             }
             Access::Done => {
                 phase.count(Counter::PagesWritten, 1);
@@ -204,10 +206,10 @@ impl Mover<'_> {
         Ok(())
     }
 
-    /// Tells of a store that protection should have stopped.
-    fn unprotected(&self, phase: &Phase<'_>, place: usize) -> Stopped {
+    /// Tells of protection that got lost, and how it showed.
+    pub(super) fn unprotected(&self, phase: &Phase<'_>, place: usize, how: &str) -> Stopped {
         let what = Seen::Conservation {
-            what: "stores to a write-protected page that succeeded".to_owned(),
+            what: "write-protected pages that are not protected any more".to_owned(),
             one: 0,
             other: 1,
         };
@@ -215,7 +217,7 @@ impl Mover<'_> {
         let mut context = BTreeMap::new();
         let told = self.history.tell(|e| e.page == number);
         context.insert("last operations on the page".to_owned(), told);
-        let title = format!("a store to page {number} succeeded, which is write-protected");
+        let title = format!("page {number} was write-protected and is no more: {how}");
         phase.find(what, title, context)
     }
 

@@ -11,7 +11,7 @@ use crate::sys::{machine, process, swap, zswap};
 use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
 use crate::workload::phase::STACK_LEN;
-use crate::workload::tight::{chunks, fill, page_out, stamp};
+use crate::workload::tight::{FILL_CHUNK, fill, refill, stamp};
 use crate::workload::{CGROUP, CaseError, Env};
 use std::path::PathBuf;
 
@@ -257,7 +257,8 @@ fn limit(filler: &Cgroup, arena: &Cgroup, params: &ZswapPressure) -> Result<(), 
 fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseError> {
     process::pin(0)?;
     let mut data = Box::new([0; PAGE_WORDS]);
-    for chunk in chunks(arena) {
+    for start in (0..arena.pages()).step_by(FILL_CHUNK) {
+        let chunk = start..arena.pages().min(start + FILL_CHUNK);
         for page in chunk.clone() {
             stamp(arena, page, ledger, page as u32, &mut data);
         }
@@ -290,13 +291,10 @@ impl Stage {
     /// # Errors
     /// Those of the kernel.
     pub fn refill(&self) -> Result<(), CaseError> {
-        let pagemap = Pagemap::open()?;
-        if let Some(cold) = &self.cold {
-            for chunk in chunks(cold) {
-                page_out(cold, chunk, &pagemap)?;
-            }
+        match &self.cold {
+            Some(cold) => refill(cold),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -544,7 +544,7 @@ fn cases() {
     /m/a.yaml:8:73: error: workload `zswap_pressure` has no parameter `colour`
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { colour: red } }
         |                                                                         ^^^^^^
-      help: its parameters are `arena`, `threads`, `cpus`, `readers`, `swap_area`, `zswap_max`, `memory_max`, `free_slots`, `short_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `content`, `compressor`, `zpool`
+      help: its parameters are `arena`, `threads`, `cpus`, `readers`, `swap_area`, `zswap_max`, `memory_max`, `free_slots`, `short_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `engine`, `engine_mix`, `antagonists`, `toggles`, `alone_ms`, `beside_ms`, `content`, `compressor`, `zpool`
     --
     /m/a.yaml:8:80: error: parameter `arena` needs a unit (B, KiB, MiB, GiB, TiB), as in 300MiB
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 4 } }
@@ -678,6 +678,26 @@ fn a_racepoint_that_holds_is_left_to_the_workload() {
       13 |   racepoint: [off, { zswap_writeback: { hold: 1ms, delay: 1us } }]
          |                                               ^^^
       help: a workload's script decides how long a hold lasts: leave `delay` out
+    ");
+}
+
+#[test]
+fn racepoints_may_be_left_to_the_seed() {
+    let setting = "{ zswap_writeback: { delay: 100us..300us } }]";
+    let drawn = GOOD
+        .replace(setting, "{ random: { delay: 10us..300us } }]")
+        .replace("racepoint: zswap_writeback", "racepoint: random");
+    let spec = good(&drawn);
+    let arm = &spec.matrix.racepoint.as_ref().unwrap()[1].arms[0];
+    assert_eq!(
+        (arm.name.as_str(), arm.delay_us_min, arm.delay_us_max),
+        ("random", 10, 300)
+    );
+    insta::assert_snapshot!(each_bad(&[(setting, "{ random: { hold: 1ms } }]")]), @r"
+    /m/a.yaml:13:38: error: racepoints that are drawn can't hold
+      13 |   racepoint: [off, { random: { hold: 1ms } }]
+         |                                      ^^^
+      help: for example `random: { delay: 10us..300us }`
     ");
 }
 
