@@ -276,7 +276,7 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
     if as_path.join("run.json").is_file() {
         return Ok(as_path.to_owned());
     }
-    let mut names: Vec<PathBuf> = fs::read_dir(runs)
+    let names: Vec<PathBuf> = fs::read_dir(runs)
         .map(|entries| {
             entries
                 .flatten()
@@ -285,9 +285,8 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
                 .collect()
         })
         .unwrap_or_default();
-    names.sort();
     let found = if run == "last" {
-        names.pop()
+        names.into_iter().max_by_key(|path| begun(path))
     } else {
         let fits = |p: &&PathBuf| {
             p.file_name()
@@ -300,6 +299,14 @@ pub fn find(runs: &Path, run: &str) -> Result<PathBuf, StoreError> {
         run: run.to_owned(),
         dir: runs.to_owned(),
     })
+}
+
+/// When a run began: the second that its name tells, and among those of one second its header's time.
+fn begun(run: &Path) -> (String, Option<std::time::SystemTime>) {
+    let name = run.file_name().unwrap_or_default().to_string_lossy();
+    let second = name.chars().take("20260101-000000".len()).collect();
+    let header = fs::metadata(run.join("run.json")).and_then(|data| data.modified());
+    (second, header.ok())
 }
 
 /// The median of ascending values.
@@ -341,5 +348,26 @@ mod tests {
         assert!(matches!(second.what, Event::Interrupted) && second.at_ms.is_some());
         assert!(!path.join("summary.json").exists());
         assert_eq!(again.id(), path.file_name().unwrap().to_str().unwrap());
+    }
+
+    #[test]
+    fn the_last_run_is_the_one_that_began_last_even_within_a_second() {
+        let runs = tempfile::tempdir().expect("a folder");
+        let start = std::time::SystemTime::UNIX_EPOCH;
+        for (name, ms) in [
+            ("20260102-030405-demo-Zzzz", 900_100),
+            ("20260102-030405-demo-Aaaa", 900_700),
+            // Copied later, begun before.
+            ("20260102-030404-demo-Mmmm", 999_999),
+        ] {
+            let dir = runs.path().join(name);
+            fs::create_dir(&dir).expect("a folder");
+            let header = fs::File::create(dir.join("run.json")).expect("a file");
+            header
+                .set_modified(start + std::time::Duration::from_millis(ms))
+                .expect("its time can be set");
+        }
+        let last = find(runs.path(), "last").expect("there is one");
+        assert!(last.ends_with("20260102-030405-demo-Aaaa"), "{}", last.display());
     }
 }
