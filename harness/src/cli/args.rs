@@ -122,6 +122,11 @@ pub(super) struct Run {
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) left: Left,
+    /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
+    #[arg(long)]
+    pub(super) freeze_on_finding: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,6 +135,8 @@ pub(super) struct Build {
     pub(super) what: Selection,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) left: Left,
 }
 
 /// How kernels are built and machines are run.
@@ -141,12 +148,14 @@ pub(super) struct How {
     /// Whether patches are applied and built in a sandbox without network; `off` is for kernels that you trust
     #[arg(long, value_enum, default_value_t = Sandbox::On)]
     pub(super) sandbox: Sandbox,
+}
+
+/// What is left of a run for those who read it later.
+#[derive(Debug, clap::Args)]
+pub(super) struct Left {
     /// Writes a report at the end, as `html=FILE`; may be repeated (formats: see `patchproof report --help`)
     #[arg(long, value_name = "FORMAT=FILE", value_parser = report)]
     pub(super) report: Vec<(Format, PathBuf)>,
-    /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
-    #[arg(long)]
-    pub(super) freeze_on_finding: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -185,6 +194,11 @@ pub(super) struct Replay {
     pub(super) cell: String,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) left: Left,
+    /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
+    #[arg(long)]
+    pub(super) freeze_on_finding: bool,
 }
 
 #[derive(Debug, clap::Args)]

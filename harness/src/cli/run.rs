@@ -1,7 +1,7 @@
 //! `run` and `replay`.
 
 use super::Done;
-use super::args::{Build, How, Replay, Run, Sandbox, Selection};
+use super::args::{Build, How, Left, Replay, Run, Sandbox, Selection};
 use super::show::Failure;
 use crate::host::Mode;
 use crate::host::dirs;
@@ -73,25 +73,25 @@ pub(super) fn runs() -> Result<PathBuf, Failure> {
 
 pub(super) fn run(what: &Run, json: bool) -> Done {
     let Some(matrix) = &what.matrix else {
-        return resume(what.resume.as_deref().unwrap_or("last"), &what.how, json);
+        return resume(what, json);
     };
     let read = read(&Selection {
         matrix: matrix.clone(),
         filter: what.filter.clone(),
         root: what.root.clone(),
     })?;
-    start(read, &what.how, json, run::Until::Judged)
+    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
 }
 
 /// Finishes a run that was stopped, in its own folder.
-fn resume(run: &str, how: &How, json: bool) -> Done {
-    let dir = store::find(&runs()?, run)?;
+fn resume(what: &Run, json: bool) -> Done {
+    let dir = store::find(&runs()?, what.resume.as_deref().unwrap_or("last"))?;
     let (mut read, header) = recorded(&dir, json)?;
     read.plan
         .cells
         .retain(|cell| header.cells.is_empty() || header.cells.contains(&cell.id));
     read.resume = Some(dir);
-    start(read, how, json, run::Until::Judged)
+    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
 }
 
 /// The matrix of an earlier run, as it was then.
@@ -122,7 +122,8 @@ fn recorded(dir: &Path, json: bool) -> Result<(Read, RunHeader), Failure> {
 
 pub(super) fn build(what: &Build, json: bool) -> Done {
     let read = read(&what.what)?;
-    start(read, &what.how, json, run::Until::Built)
+    let config = config(read, &what.how, run::Until::Built)?;
+    start(config, &what.left, json)
 }
 
 pub(super) fn replay(what: &Replay, json: bool) -> Done {
@@ -132,7 +133,7 @@ pub(super) fn replay(what: &Replay, json: bool) -> Done {
     if read.plan.cells.is_empty() {
         return Err(Failure::NoCell(what.cell.clone()));
     }
-    start(read, &what.how, json, run::Until::Judged)
+    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
 }
 
 /// What a run is made of, as the command line says it.
@@ -155,13 +156,21 @@ pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config,
         },
         cores: cores.unwrap_or(1),
         until,
-        freeze: how.freeze_on_finding,
+        freeze: false,
         args: std::env::args().collect(),
     })
 }
 
-fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
-    let config = config(read, how, until)?;
+/// Runs cells to their verdicts.
+fn judge(read: Read, how: &How, freeze: bool, left: &Left, json: bool) -> Done {
+    let config = Config {
+        freeze,
+        ..config(read, how, run::Until::Judged)?
+    };
+    start(config, left, json)
+}
+
+fn start(config: Config, left: &Left, json: bool) -> Done {
     let mut dir = None;
     let mut reporter = report::for_output(json, std::io::stdout().is_terminal());
     // One worker is plenty: everything that takes CPU runs in children or on blocking threads.
@@ -174,7 +183,7 @@ fn start(read: Read, how: &How, json: bool, until: run::Until) -> Done {
     let Some(dir) = dir else { return Ok(code) };
     super::history::remember(&dir);
     let mut all_written = true;
-    for (format, file) in &how.report {
+    for (format, file) in &left.report {
         if let Err(e) = report::write(&dir, *format, Some(file)) {
             super::show::failure(&e.into(), json);
             all_written = false;
