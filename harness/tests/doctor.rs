@@ -64,7 +64,9 @@ fn without_anything_every_tool_is_named_and_nothing_panics() {
     let nothing = bench.path("empty");
     std::fs::create_dir_all(&nothing).unwrap();
     let qemu = ("PATCHPROOF_QEMU", "qemu-system-x86_64");
-    let (ran, lines) = doctor(&bench, &[("PATH", nothing.to_str().unwrap()), qemu]);
+    let nothing = nothing.to_str().unwrap();
+    let env = [("PATH", nothing), ("PATCHPROOF_DATA_DIR", nothing), qemu];
+    let (ran, lines) = doctor(&bench, &env);
     for name in [
         "qemu-system-x86_64",
         "bwrap",
@@ -79,7 +81,7 @@ fn without_anything_every_tool_is_named_and_nothing_panics() {
     }
     assert_eq!(check(&lines, "virtme-ng")["state"], "warning");
     assert_eq!(ran.exit, 3, "{ran:?}");
-    let text = bench.patchproof(&["doctor"], &[("PATH", nothing.to_str().unwrap()), qemu]);
+    let text = bench.patchproof(&["doctor"], &env);
     assert!(
         text.stdout.contains("MISSING  bwrap") && text.stdout.contains("apt-get install"),
         "{text:?}"
