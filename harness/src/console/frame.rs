@@ -32,6 +32,12 @@ impl StackFrame {
     pub fn function(&self) -> String {
         canonical(&self.symbol)
     }
+
+    /// Whether a symbolizer added the frame: its function was inlined into the next.
+    #[must_use]
+    pub fn is_inlined(&self) -> bool {
+        self.offset.is_none() && self.source.is_some()
+    }
 }
 
 /// What a line is in terms of stacks.
@@ -47,13 +53,26 @@ pub(super) enum Item {
     WildPc,
     /// A stack of the reported context follows, maybe with its first frame on the same line.
     Main(Option<StackFrame>),
-    /// A stack of something else follows (who allocated, who held, what another CPU does).
-    Other,
+    /// A stack of something else follows.
+    Other(Of),
     /// Nothing to do with stacks.
     Text,
 }
 
-const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?[0-9a-f]{1,6}(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?";
+/// Whose stack a section is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The reported context's own.
+    Reported,
+    /// Who was given the page that the report is about.
+    Owner,
+    /// How a lock became unsafe.
+    Became,
+    /// Anybody else: who allocated, who held, what another CPU does.
+    Else,
+}
+
+const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?[0-9a-f]{1,6}(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?(?: \(unreliable\))?";
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
@@ -95,7 +114,8 @@ fn frame(c: &Captures<'_>) -> StackFrame {
         offset: c.name("o").and_then(|o| u64::from_str_radix(o.as_str(), 16).ok()),
         module: text("m"),
         source: text("src"),
-        reliable: c.name("q").is_none(),
+        reliable: c.name("q").is_none()
+            && !c.get(0).is_some_and(|all| all.as_str().ends_with("(unreliable)")),
     }
 }
 
@@ -137,10 +157,14 @@ pub(super) fn item(text: &str) -> Item {
     if text.starts_with("RIP: 0010:0x") || text.starts_with("PC is at 0x") || text.starts_with("pc : 0x") {
         return Item::WildPc;
     }
-    if OTHER.is_match(text) {
-        Item::Other
-    } else {
+    if !OTHER.is_match(text) {
         Item::Text
+    } else if text.trim_start().starts_with("page last allocated") {
+        Item::Other(Of::Owner)
+    } else if text.contains(" which became ") {
+        Item::Other(Of::Became)
+    } else {
+        Item::Other(Of::Else)
     }
 }
 
@@ -167,14 +191,9 @@ pub(super) fn symbol_in(text: &str) -> Option<StackFrame> {
     ANY.captures(text).map(|c| frame(&c))
 }
 
-/// Whether a symbol is the wrapper by which a system call enters the kernel.
-pub(super) fn is_syscall(symbol: &str) -> bool {
-    SYSCALL.is_match(symbol.split('.').next().unwrap_or(symbol))
-}
-
 static SYSCALL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|loongarch)_(?:compat_)?(?P<sys>sys_\w+)|(?:compat_|__(?:se|do)_(?:compat_)?)?(?:SyS|sys)_(?P<se>\w+)|SYSC_(?P<sysc>\w+))$",
+        r"^(?:__(?:x64|ia32|x32|arm64|arm|riscv|s390x?|powerpc|loongarch|mips|sh)_(?P<entry>(?:compat_)?sys_\w+)|(?:compat_)?(?:SyS|SYSC)_(?P<old>\w+)|__(?:se|do)_(?:compat_)?sys_(?P<body>\w+)|(?:(?:__|___|____|k|)sys_)(?P<inner>\w+))$",
     )
 });
 
@@ -194,18 +213,10 @@ pub(super) fn canonical(symbol: &str) -> String {
     let Some(c) = SYSCALL.captures(name) else {
         return name.to_owned();
     };
-    if let Some(sys) = c.name("sys") {
-        return sys.as_str().to_owned();
-    }
-    let bare = c
-        .name("se")
-        .or_else(|| c.name("sysc"))
-        .map_or(name, |m| m.as_str());
-    if name.starts_with("sys_") {
-        name.to_owned()
-    } else {
-        bare.to_owned()
-    }
+    let named = ["entry", "old", "body", "inner"]
+        .into_iter()
+        .find_map(|part| c.name(part));
+    named.map_or(name, |m| m.as_str()).to_owned()
 }
 
 #[cfg(test)]
@@ -216,7 +227,7 @@ mod tests {
         match item(text) {
             Item::Frame(f) | Item::Pc(f) | Item::Main(Some(f)) => Some((f.symbol, f.reliable)),
             Item::Pair(callee, caller) => Some((format!("{} < {}", callee.symbol, caller.symbol), true)),
-            Item::Main(None) | Item::WildPc | Item::Other | Item::Text => None,
+            Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Text => None,
         }
     }
 
@@ -250,7 +261,7 @@ mod tests {
         );
         check(
             "[c0000000f7a2bb30] [c000000000a8f0a4] .zs_free+0x1c/0x80 (unreliable)",
-            Some((".zs_free", true)),
+            Some((".zs_free", false)),
         );
         check(
             "([<000000000011cdb4>] zs_free+0x1c/0x80)",
@@ -282,7 +293,7 @@ mod tests {
             "-> #2 (lock){+.+.}:",
             "NMI backtrace for cpu 1",
         ] {
-            assert_eq!(item(text), Item::Other, "{text}");
+            assert_eq!(item(text), Item::Other(Of::Else), "{text}");
         }
         assert_eq!(item("Call trace:"), Item::Main(None));
         assert_eq!(item("  backtrace (crc 1f2e3d4c):"), Item::Main(None));
@@ -296,7 +307,11 @@ mod tests {
         check("__se_sys_read", "read");
         check("SyS_read", "read");
         check("compat_SyS_ioctl", "ioctl");
-        check("sys_read", "sys_read");
+        check("sys_read", "read");
+        check("__sys_sendmsg", "sendmsg");
+        check("ksys_read", "read");
+        check("__arm64_compat_sys_ioctl", "compat_sys_ioctl");
+        check("sysfs_remove", "sysfs_remove");
         check(".ppc_func", "ppc_func");
         check("<a::b as c.d>::e", "<a::b as c.d>::e");
     }

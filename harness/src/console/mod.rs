@@ -8,6 +8,7 @@
 
 mod allow;
 mod blame;
+mod entry;
 mod frame;
 mod helper;
 mod line;
@@ -16,6 +17,7 @@ mod report;
 mod rule;
 mod rules;
 mod scan;
+mod stacks;
 
 pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
 pub use frame::StackFrame;

@@ -1,6 +1,6 @@
 //! Faults, failed assertions, panics, and whatever else begins with `BUG: `.
 
-use super::{FAULT, STALL};
+use super::{ASSERT, ATOMIC, FAULT, PAGES};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, from_kernel, rule, when};
 
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
             r"\b[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_\w+\+0x)",
             "BUG: page table check failed in {f}",
             Blame::Trap,
-            FAULT,
+            PAGES,
         ),
     ),
     when(
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:^|[^\w\x22\x27`=(])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
             "kernel BUG in {f}",
             Blame::Trap,
-            FAULT,
+            ASSERT,
         ),
     ),
     rule(
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
         r"^BUG: (?:\w+ )?stack guard page was hit",
         "BUG: stack guard page was hit in {f}",
         Blame::Entry,
-        STALL,
+        FAULT,
     ),
     when(
         Stands::Trap,
@@ -114,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
             r"^[Kk]ernel stack overflow|^Insufficient stack space to handle exception",
             "kernel stack overflow in {f}",
             Blame::Entry,
-            STALL,
+            FAULT,
         ),
     ),
     rule(
@@ -233,7 +233,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Oops,
         r"\bKernel panic - not syncing: (?:stack-protector: )?[Kk]ernel stack is corrupted in:? ?(?P<f>\S+)?",
         "kernel panic: stack is corrupted in {f}",
-        Blame::Trap,
+        Blame::Header,
         FAULT,
     ),
     rule(
@@ -241,7 +241,7 @@ pub(super) const RULES: &[Rule] = &[
         r"\bKernel panic - not syncing: corrupted stack end detected",
         "kernel panic: corrupted stack end in {f}",
         Blame::Entry,
-        STALL,
+        ATOMIC,
     ),
     when(
         Stands::Panic,

@@ -1,65 +1,79 @@
 //! Reports of lockdep and the other lock debugging.
 
-use super::{ATOMIC, LIGHT, LOCKS};
+use super::{ATOMIC, CHAIN, GUARDED, KEYS, LOCKS, NOTICE, PER_CPU};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, rule, when};
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Lockdep,
-        r"^(?:\[ INFO: |WARNING: )possible (?:circular locking dependency|recursive locking|irq lock inversion dependency) detected",
+        r"^(?:\[ INFO: |WARNING: )possible circular locking dependency detected",
         "possible deadlock in {f}",
-        Blame::AtLine,
-        LOCKS,
+        Blame::AtLines,
+        CHAIN,
     ),
     rule(
         Kind::Lockdep,
-        r"^(?:\[ INFO: |WARNING: )(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)\S* -> \S+ lock order detected",
+        r"^(?:\[ INFO: |WARNING: )possible (?:recursive locking|irq lock inversion dependency) detected",
         "possible deadlock in {f}",
-        Blame::FirstSection,
-        LOCKS,
+        Blame::AtLine,
+        NOTICE,
+    ),
+    rule(
+        Kind::Lockdep,
+        r"^(?:\[ INFO: |WARNING: )\S+-safe -> \S+-unsafe lock order detected",
+        "possible deadlock in {f}",
+        Blame::Became,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,
         r"^(?:\[ INFO: |WARNING: )inconsistent lock state",
         "inconsistent lock state in {f}",
-        Blame::AtLine,
-        LOCKS,
+        Blame::Stack,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,
         r"^\[ INFO: suspicious RCU usage",
         "INFO: suspicious RCU usage in {f}",
         Blame::Stack,
-        LOCKS,
+        GUARDED,
     ),
     rule(
         Kind::Lockdep,
         r"^WARNING: suspicious RCU usage",
         "WARNING: suspicious RCU usage in {f}",
         Blame::Stack,
-        LOCKS,
+        GUARDED,
     ),
     rule(
         Kind::Lockdep,
         r"^(?:\[ )?(BUG|WARNING): (?:\S+ )?still has locks held",
         "{1}: still has locks held in {f}",
         Blame::AtLine,
-        LOCKS,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,
         r"^(?:\[ )?(BUG|WARNING): lock held when returning to user space",
         "{1}: lock held when returning to user space in {f}",
         Blame::AtLine,
-        LOCKS,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,
-        r"^(?:\[ )?(BUG|WARNING): (held lock freed|bad unlock balance|bad contention)",
+        r"^(?:\[ )?(BUG|WARNING): (held lock freed)",
         "{1}: {2} in {f}",
         Blame::AtLine,
-        LOCKS,
+        NOTICE,
+    ),
+    rule(
+        Kind::Lockdep,
+        r"^(?:\[ )?(BUG|WARNING): (bad unlock balance|bad contention)",
+        "{1}: {2} in {f}",
+        Blame::AtLines,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,
@@ -80,28 +94,28 @@ pub(super) const RULES: &[Rule] = &[
         r"^INFO: trying to register non-static key",
         "INFO: trying to register non-static key in {f}",
         Blame::Stack,
-        LOCKS,
+        KEYS,
     ),
     rule(
         Kind::Lockdep,
         r"^BUG: (spinlock|rwlock) (recursion|bad magic|wrong owner|wrong CPU|already unlocked|lockup suspected|cpu recursion|uninitialized|trylock failure on UP|lockup)\b",
         "BUG: {1} {2} in {f}",
         Blame::Stack,
-        LOCKS,
+        KEYS,
     ),
     rule(
         Kind::Lockdep,
         r"^BUG: using ([\w()]+) in preemptible \[\w+\](?: code)?",
         "BUG: using {1} in preemptible code in {f}",
         Blame::CallerIs,
-        LIGHT,
+        PER_CPU,
     ),
     rule(
         Kind::Lockdep,
         r"^BUG: workqueue leaked (?:atomic, )?lock or (?:RCU|atomic)",
         "BUG: workqueue leaked lock or atomic in {f}",
         Blame::LastFunction,
-        LIGHT,
+        NOTICE,
     ),
     rule(
         Kind::Lockdep,

@@ -1,6 +1,6 @@
 //! Warnings, by the file or function that warns where that is only the messenger.
 
-use super::FAULT;
+use super::{ENTRIES, FAULT, LOCKS, REQUEST, TRACKED};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, rule};
 
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/debugobjects\.c:\d+|debug_print_object\+0x)",
         "WARNING: ODEBUG bug in {f}",
         Blame::Trap,
-        FAULT,
+        TRACKED,
     ),
     rule(
         Kind::Warning,
@@ -35,10 +35,10 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Lockdep,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?kernel/(?:locking/)?(?:lockdep|mutex|rwsem|rtmutex\w*)\.c:\d+",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?kernel/(?:locking/)?lockdep\.c:\d+(?: at)? \S*lock_",
         "WARNING: locking bug in {f}",
         Blame::Trap,
-        FAULT,
+        LOCKS,
     ),
     rule(
         Kind::Warning,
@@ -59,14 +59,14 @@ pub(super) const RULES: &[Rule] = &[
         r"^WARNING: (?:.*\bat )?(?:\S*/)?fs/proc/generic\.c:\d+(?: at)? (?:__)?proc_(?:register|create)",
         "WARNING: proc registration bug in {f}",
         Blame::Trap,
-        FAULT,
+        ENTRIES,
     ),
     rule(
         Kind::Warning,
         r"^WARNING: (?:.*\bat )?(?:\S*/)?drivers/usb/core/urb\.c:\d+(?: at)? usb_submit_urb",
         "WARNING in {f}/usb_submit_urb",
         Blame::Trap,
-        FAULT,
+        REQUEST,
     ),
     rule(
         Kind::Warning,
