@@ -89,8 +89,13 @@ static INLINE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PC: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
-        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|PC is at|pc ?:|NIP|epc ?:|ra ?:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](:])??{SYMBOL}"
+        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|[Pp][Cc] is at|[Pp][Cc] ?:|TPC:|NIP|epc ?:|ERA:?|IAOQ\[0\]:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](:<])??{SYMBOL}"
     ))
+});
+static WILD_PC: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"^\s*(?:RIP: 0010:|[RE]?IP: |EIP is at |PC is at |pc : |epc : |NIP )\s*(?:\[<\s*(?:[0-9a-f]+|\(null\))>\]\s*)?(?:0x[0-9a-f]+|\(null\))",
+    )
 });
 static MAIN: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -154,7 +159,7 @@ pub(super) fn item(text: &str) -> Item {
             return Item::Frame(frame(&c));
         }
     }
-    if text.starts_with("RIP: 0010:0x") || text.starts_with("PC is at 0x") || text.starts_with("pc : 0x") {
+    if WILD_PC.is_match(text) {
         return Item::WildPc;
     }
     if !OTHER.is_match(text) {

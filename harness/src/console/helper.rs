@@ -1,8 +1,9 @@
 //! Functions that notice a bug but are not guilty of it, by what they are.
 //!
-//! Knows how a function of a family is told by its name. The names themselves are in `tables`; none
-//! of them is there for a certain bug or log.
+//! Knows how a function of a family is told by its name. The names themselves are in `tables` and
+//! `special`; none of them is there for a certain bug or log.
 
+mod special;
 mod tables;
 
 use std::sync::LazyLock;
@@ -38,6 +39,8 @@ pub(super) enum Family {
     Sock,
     /// Lock checking, spin locks and the stacks they are printed with.
     Key,
+    /// Spin locks by any name.
+    Spin,
     /// Per-CPU and preemption checks.
     Preempt,
     /// Users of tracked objects: timers, work, per-CPU counters, RCU heads.
@@ -61,7 +64,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Report,
         Self::Memory,
         Self::Alloc,
@@ -75,6 +78,7 @@ impl Family {
         Self::Tick,
         Self::Sock,
         Self::Key,
+        Self::Spin,
         Self::Preempt,
         Self::Tracked,
         Self::Free,

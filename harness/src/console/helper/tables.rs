@@ -1,8 +1,12 @@
-//! The names of helpers, a family at a time.
+//! The names of helpers, a family at a time: here those that are innocent of any report.
 //!
 //! Where the kernel names a whole group alike, the list has the word and not its members; where a
 //! word would catch too much, it has whole names. Names of old kernels stand beside the new ones.
 
+use super::special::{
+    BROKER, BUFFER, CONDUIT, FREE, KEY, PAGE, PREEMPT, PROC, QUEUE, RCU, SCHED, SOCK, SPIN, TICK, TRACKED,
+    URB, WAIT,
+};
 use super::{Family, Signs};
 
 /// How a family's functions are told.
@@ -21,6 +25,7 @@ pub(super) fn signs(family: Family) -> Signs {
         Family::Tick => TICK,
         Family::Sock => SOCK,
         Family::Key => KEY,
+        Family::Spin => SPIN,
         Family::Preempt => PREEMPT,
         Family::Tracked => TRACKED,
         Family::Free => FREE,
@@ -37,6 +42,8 @@ pub(super) fn signs(family: Family) -> Signs {
 const REPORT: Signs = Signs {
     parts: &[
         "walk_stack",
+        "debug_object",
+        "__warn",
         "k(?:a|m|c)san",
         "hwasan",
         "sanitizer",
@@ -64,7 +71,6 @@ const REPORT: Signs = Signs {
         "report_bug",
         "handle_bug",
         "fixup_bug",
-        "debug_object",
         "check_memory_region",
         "indirect_thunk",
         "fortify_report",
@@ -84,9 +90,9 @@ const REPORT: Signs = Signs {
         "warn_(?:alloc|bogus|printk|thunk)\\w*",
         "report_\\w+_report",
         "print_(?:usage_bug|unlock|trailer|circular_bug|deadlock_bug|lock|irqtrace)\\w*",
-        "check_(?:heap|stack|bogus)_?\\w*",
-        "check_object\\w*",
-        "check_(?:access|region_inline|bytes_and_report)\\w*",
+        "check_(?:heap_object|stack_object|bogus_address)",
+        "check_object(?:_size)?",
+        "check_(?:region_inline|bytes_and_report)",
         "(?:object|slab)_(?:err|bug|fix)\\w*",
         "memory_is_\\w+",
         "kfence_(?:report|handle)\\w*",
@@ -114,6 +120,8 @@ const REPORT: Signs = Signs {
         "el1_(?:abort|da|sync)\\w*",
         "el1h_64_sync\\w*",
         "stack_chk_fail",
+        "handle_bad_stack",
+        "bad_stack",
         "print_bad_pte",
         "bad_page\\w*",
         "save_stack_trace\\w*",
@@ -135,6 +143,7 @@ const MEMORY: Signs = Signs {
         "pointer",
         "(?:set|clear|change|test)_bit",
         "(?:read|write)[bwlq]$",
+        "dev_(?:emerg|alert|crit|err|warn|notice|info)",
     ],
     words: &[
         "(?:put|get)_user",
@@ -146,7 +155,6 @@ const MEMORY: Signs = Signs {
     names: &[
         "copy(?:in|out)(?:_nofault)?",
         "raw_copy_\\w+",
-        "(?:\\w+_)?(?:dev|netdev)_(?:emerg|alert|crit|err|warn|notice|info)",
         "crc\\d+\\w*",
         "crc_itu_t",
         "phys_addr(?:_symbol)?",
@@ -163,7 +171,8 @@ const MEMORY: Signs = Signs {
 
 const ALLOC: Signs = Signs {
     parts: &[
-        "[kv][mzc]alloc",
+        "[kvwo][mzc]alloc",
+        "_zalloc",
         "krealloc",
         "kmem_cache",
         "slab_",
@@ -178,13 +187,13 @@ const ALLOC: Signs = Signs {
         "kzfree",
         "alloc_frozen_pages",
         "new_slab\\w*",
-        "(?:un)?lock_page",
+        "(?:un)?lock_page\\w*",
         "filemap_(?:alloc|get)_folio",
         "find_or_create_page",
         "pagecache_get_page",
         "do_read_cache_(?:page|folio)",
         "read_cache_page\\w*",
-        "cache_(?:alloc|free|grow|flusharray)\\w*",
+        "cache_(?:alloc|alloc_node|alloc_refill|free|flusharray|grow|grow_begin|grow_end)",
         "fallback_alloc",
         "create_object\\w*",
     ],
@@ -219,10 +228,9 @@ const LOCK: Signs = Signs {
         "refcount_\\w+",
         "kref_\\w+",
         "(?:reacquire|mark)_held_locks",
-        "check_(?:prev|chain|noncircular|irq_usage|usage|wait_context|deadlock)\\w*",
+        "check_(?:prevs?_add|noncircular|irq_usage|usage|usage_forwards|usage_backwards|wait_context|deadlock)",
         "validate_chain",
         "mark_(?:usage|irqflags)",
-        "valid_state",
     ],
 };
 
@@ -242,6 +250,7 @@ const DEFER: Signs = Signs {
         "del_timer",
         "flush_work",
         "queue_work",
+        "insert_work",
         "queue_delayed_work_on",
         "cancel_work_(?:sync|timer)",
         "__cancel_work",
@@ -251,7 +260,6 @@ const DEFER: Signs = Signs {
     ],
     words: &[],
     names: &[
-        "insert_work",
         "try_to_grab_pending",
         "lock_timer_base",
         "(?:timer|work)_is_static_object",
@@ -264,6 +272,7 @@ const DEFER: Signs = Signs {
 const OBJECT: Signs = Signs {
     parts: &[
         "kobject_",
+        "drop_nlink",
         "dput",
         "device_(?:add|del|unregister|destroy|release)",
         "unregister_netdev",
@@ -278,7 +287,6 @@ const OBJECT: Signs = Signs {
     ],
     names: &[
         "i(?:put|put_final|hold)",
-        "drop_nlink",
         "mark_buffer_dirty",
         "put_device",
         "get_device_parent",
@@ -289,124 +297,4 @@ const OBJECT: Signs = Signs {
         "tty_unregister_device",
         "dummy_urb_enqueue",
     ],
-};
-
-const SCHED: Signs = Signs {
-    parts: &["schedule", "retint_kernel"],
-    words: &[],
-    names: &["context_switch", "switch_to\\w*", "preempt_\\w+"],
-};
-
-const WAIT: Signs = Signs {
-    parts: &[
-        "sched",
-        "_(?:slow)?lock",
-        "down",
-        "rwsem",
-        "completion",
-        "kthread",
-        "wait",
-        "synchronize",
-        "context_switch",
-        "__switch_to",
-        "cancel_delayed_work",
-        "rcu_barrier",
-    ],
-    words: &[],
-    names: &[],
-};
-
-const RCU: Signs = Signs {
-    parts: &["rcu", "kmem", "slab"],
-    words: &[],
-    names: &[],
-};
-
-const TICK: Signs = Signs {
-    parts: &["rcu", "apic_timer_interrupt"],
-    words: &[],
-    names: &[],
-};
-
-const SOCK: Signs = Signs {
-    parts: &["lock_sock", "release_sock"],
-    words: &[],
-    names: &[],
-};
-
-const KEY: Signs = Signs {
-    parts: &["stack", "lock", "IRQ"],
-    words: &[],
-    names: &["spin_(?:bug|dump)"],
-};
-
-const PREEMPT: Signs = Signs {
-    parts: &["preempt", "debug_", "processor_id", "this_cpu"],
-    words: &[],
-    names: &[],
-};
-
-const TRACKED: Signs = Signs {
-    parts: &[
-        "debug_", "rcu", "hrtimer_", "timer_", "work_", "percpu_", "__free_",
-    ],
-    words: &[],
-    names: &[],
-};
-
-const FREE: Signs = Signs {
-    parts: &["kfree", "vunmap", "vfree", "slab_"],
-    words: &[],
-    names: &[],
-};
-
-const BROKER: Signs = Signs {
-    parts: &["alloc", "mmap", "kmem", "slab", "create_object"],
-    words: &["idr_get", "list_lru_init", "pcpu_create"],
-    names: &[],
-};
-
-const BUFFER: Signs = Signs {
-    parts: &["^skb_"],
-    words: &[],
-    names: &[],
-};
-
-const CONDUIT: Signs = Signs {
-    parts: &["alloc_skb", "_encrypt$", "^(?:crypto|cipher|drbg|rng)_"],
-    words: &[],
-    names: &["netlink_(?:ack|rcv_skb)"],
-};
-
-const QUEUE: Signs = Signs {
-    parts: &["process_one_work"],
-    words: &[],
-    names: &["process_scheduled_works"],
-};
-
-const URB: Signs = Signs {
-    parts: &["usb_(?:submit_urb|start_wait_urb|bulk_msg|interrupt_msg|control_msg)"],
-    words: &[],
-    names: &["usb_internal_control_msg"],
-};
-
-const PROC: Signs = Signs {
-    parts: &["proc_"],
-    words: &[],
-    names: &[],
-};
-
-const PAGE: Signs = Signs {
-    parts: &[
-        "(?:free|put|get|update|release)_page",
-        "free_unref",
-        "^_*folio",
-        "truncate_inode_pages",
-        "page_frag_free",
-        "alloc",
-        "vmap",
-        "page_owner",
-    ],
-    words: &["page_table_check"],
-    names: &["post_alloc_hook", "prep_new_page", "get_page_from_freelist"],
 };

@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
             "BUG: corrupted list in {f}",
             Blame::Trap,
             FAULT,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort\+0x)",
             "BUG: bad usercopy in {f}",
             Blame::Trap,
             FAULT,
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_\w+\+0x)",
             "BUG: page table check failed in {f}",
             Blame::Trap,
             PAGES,
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
             "kernel BUG in {f}",
             Blame::Trap,
             ASSERT,
@@ -57,21 +57,21 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle kernel NULL pointer dereference|^BUG: (?:kernel |Kernel )NULL pointer dereference",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle kernel NULL pointer dereference|^BUG: (?:kernel |Kernel )NULL pointer dereference",
         "BUG: unable to handle kernel NULL pointer dereference in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle kernel access to user memory",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle kernel access to user memory",
         "BUG: unable to handle kernel access to user memory in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle (?:kernel paging request|page fault for address|kernel (?:data|unaligned) access|kernel execution of user|kernel instruction fetch|kernel fault|kernel pointer dereference)",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle (?:kernel paging request|page fault for address|kernel (?:data|unaligned) access|kernel execution of user|kernel instruction fetch|kernel fault|kernel pointer dereference)",
         "BUG: unable to handle kernel paging request in {f}",
         Blame::Trap,
         FAULT,
@@ -213,7 +213,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Aftermath,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (Fatal exception)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (Fatal exception)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -223,7 +223,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Aftermath,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: ((?:\S+: )?panic_on_(?:warn|oops|taint|rcu_stall|io_nmi|unrecovered_nmi)|hung_task|softlockup|RCU Stall|Hard LOCKUP|Machine halted|Fatal hardware error|Aiee, killing interrupt handler)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: ((?:\S+: )?panic_on_(?:warn|oops|taint|rcu_stall|io_nmi|unrecovered_nmi)|hung_task|softlockup|RCU Stall|Hard LOCKUP|Machine halted|Fatal hardware error|Aiee, killing interrupt handler)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -231,14 +231,14 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"\bKernel panic - not syncing: (?:stack-protector: )?[Kk]ernel stack is corrupted in:? ?(?P<f>\S+)?",
+        r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (?:stack-protector: )?[Kk]ernel stack is corrupted in:? ?(?P<f>\S+)?",
         "kernel panic: stack is corrupted in {f}",
         Blame::Header,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\bKernel panic - not syncing: corrupted stack end detected",
+        r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: corrupted stack end detected",
         "kernel panic: corrupted stack end in {f}",
         Blame::Entry,
         ATOMIC,
@@ -247,7 +247,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Panic,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (VFS: Unable to mount root fs)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (VFS: Unable to mount root fs)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -257,7 +257,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Panic,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (.*?!|.*?)(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (.*?!|.*?)(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],

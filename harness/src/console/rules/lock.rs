@@ -1,6 +1,6 @@
 //! Reports of lockdep and the other lock debugging.
 
-use super::{ATOMIC, CHAIN, GUARDED, KEYS, LOCKS, NOTICE, PER_CPU};
+use super::{ATOMIC, CHAIN, GUARDED, KEYS, LOCKS, NOTICE, PER_CPU, SPINS};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, rule, when};
 
@@ -77,7 +77,14 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Lockdep,
-        r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|Invalid wait context|bad lock \w+)",
+        r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|bad lock \w+)",
+        "{1}: {2} in {f}",
+        Blame::Stack,
+        NOTICE,
+    ),
+    rule(
+        Kind::Lockdep,
+        r"^(?:\[ )?(BUG|WARNING): (Invalid wait context)",
         "{1}: {2} in {f}",
         Blame::Stack,
         LOCKS,
@@ -101,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
         r"^BUG: (spinlock|rwlock) (recursion|bad magic|wrong owner|wrong CPU|already unlocked|lockup suspected|cpu recursion|uninitialized|trylock failure on UP|lockup)\b",
         "BUG: {1} {2} in {f}",
         Blame::Stack,
-        KEYS,
+        SPINS,
     ),
     rule(
         Kind::Lockdep,

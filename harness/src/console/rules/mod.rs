@@ -10,7 +10,7 @@ use super::helper::Family;
 use super::rule::Rule;
 use Family::{
     Alloc, Broker, Buffer, Conduit, Container, Defer, Free, Key, Lock, Memory, Object, Page, Preempt, Proc,
-    Queue, Rcu, Report, Sched, Sock, Tick, Tracked, Urb, Wait,
+    Queue, Rcu, Report, Sched, Sock, Spin, Tick, Tracked, Urb, Wait,
 };
 
 /// What notices bugs of any kind.
@@ -28,6 +28,7 @@ pub(super) const GUARDED: &[Family] = &[Report, Memory, Alloc, Lock, Container, 
 pub(super) const LOCKS: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Object, Sock];
 pub(super) const CHAIN: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Object, Queue];
 pub(super) const KEYS: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Object, Key];
+pub(super) const SPINS: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Object, Spin];
 pub(super) const PER_CPU: &[Family] = &[Report, Memory, Alloc, Lock, Container, Defer, Object, Preempt];
 pub(super) const TRACKED: &[Family] = &[
     Report, Memory, Alloc, Lock, Container, Defer, Object, Tracked, Free,

@@ -28,6 +28,13 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Warning,
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?mm/usercopy\.c:\d+",
+        "WARNING: bad usercopy in {f}",
+        Blame::Trap,
+        FAULT,
+    ),
+    rule(
+        Kind::Warning,
         r"^WARNING: (?:.*\bat )?(?:\S*/)?lib/kobject\.c:\d+",
         "WARNING: kobject bug in {f}",
         Blame::Trap,
