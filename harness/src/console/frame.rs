@@ -16,6 +16,9 @@ pub struct StackFrame {
     /// Offset into the function, in bytes, where printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// Size of the function as the kernel knows it, in bytes, where printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// The module it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
@@ -24,6 +27,8 @@ pub struct StackFrame {
     pub source: Option<String>,
     /// False for a `?` frame: found on the stack, but not proved to be a caller.
     pub reliable: bool,
+    /// A program counter: where execution stood, not where a call would have returned to.
+    pub exact: bool,
 }
 
 impl StackFrame {
@@ -72,7 +77,7 @@ pub(super) enum Of {
     Else,
 }
 
-const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?[0-9a-f]{1,6}(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?(?: \(unreliable\))?";
+const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?(?P<z>[0-9a-f]{1,6})(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?(?: \(unreliable\))?";
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
@@ -114,13 +119,19 @@ fn regex(pattern: &str) -> Regex {
 
 fn frame(c: &Captures<'_>) -> StackFrame {
     let text = |name| c.name(name).map(|m| m.as_str().to_owned());
+    let number = |name| {
+        c.name(name)
+            .and_then(|m| u64::from_str_radix(m.as_str(), 16).ok())
+    };
     StackFrame {
         symbol: text("f").unwrap_or_default(),
-        offset: c.name("o").and_then(|o| u64::from_str_radix(o.as_str(), 16).ok()),
+        offset: number("o"),
+        size: number("z"),
         module: text("m"),
         source: text("src"),
         reliable: c.name("q").is_none()
             && !c.get(0).is_some_and(|all| all.as_str().ends_with("(unreliable)")),
+        exact: false,
     }
 }
 
@@ -133,7 +144,10 @@ pub(super) fn item(text: &str) -> Item {
     // Cheap tests first: most lines are neither.
     if text.contains("+0x") || text.contains('/') {
         if let Some(c) = PC.captures(text) {
-            return Item::Pc(frame(&c));
+            return Item::Pc(StackFrame {
+                exact: true,
+                ..frame(&c)
+            });
         }
         if text.contains(" from ")
             && let Some(c) = ARM.captures(text)
@@ -146,9 +160,11 @@ pub(super) fn item(text: &str) -> Item {
             let callee = StackFrame {
                 symbol: callee,
                 offset: None,
+                size: None,
                 module: None,
                 source: None,
                 reliable: true,
+                exact: false,
             };
             return Item::Pair(callee, frame(&c));
         }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::blame::guilty;
+use super::blame::{guilty, proven};
 use super::frame::{self, StackFrame};
 use super::helper::{Family, is_helper};
 use super::line::Line;
@@ -228,8 +228,7 @@ pub(super) fn telling_frames(stack: &[StackFrame]) -> Vec<String> {
         Family::Object,
         Family::Sched,
     ];
-    let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
-    names
+    proven(stack)
         .filter(|f| !is_helper(f, ALL))
         .take(TELLING_FRAMES)
         .collect()

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-use super::{evidence, shell};
+use super::{evidence, lines, shell};
 
 /// Times a cell is tried when the host or the harness broke. A finding is never tried away.
 const ATTEMPTS_MAX: u32 = 2;
@@ -174,7 +174,23 @@ impl Run<'_> {
         let (news, heard) = mpsc::channel(NEWS_WAITING_MAX);
         let boot = machine::boot(&config, news, cancel);
         let (run, ()) = tokio::join!(boot, self.tell(heard, events, &choice, &backend));
-        self.judge(&config, &run, evidence_dir)
+        let (verdict, figures, worth_another) = self.judge(&config, &run, evidence_dir);
+        (
+            self.with_lines(verdict, &run.console).await,
+            figures,
+            worth_another,
+        )
+    }
+
+    /// Puts source lines into the reports of findings, where the kernel has debug information.
+    async fn with_lines(&self, verdict: Verdict, console: &Path) -> Verdict {
+        let (vmlinux, console) = (self.kernel.dir.join("vmlinux"), console.to_owned());
+        if !lines::worth_it(&verdict, &vmlinux) {
+            return verdict;
+        }
+        let plain = verdict.clone();
+        let put = tokio::task::spawn_blocking(move || lines::put_apart(verdict, &vmlinux, &console));
+        put.await.unwrap_or(plain)
     }
 
     async fn accel(&self) -> AccelChoice {
