@@ -28,6 +28,7 @@ pub struct StackFrame {
     /// False for a `?` frame: found on the stack, but not proved to be a caller.
     pub reliable: bool,
     /// A program counter: where execution stood, not where a call would have returned to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
 }
 

@@ -12,9 +12,10 @@ use addr2line::gimli::{self, EndianSlice, RunTimeEndian, SectionId};
 use miette::Diagnostic;
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, ObjectSymbol, ReadCache, SectionKind, SymbolKind};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -140,7 +141,7 @@ struct Symbols {
     /// Address and size of every symbol of a name.
     named: HashMap<String, Vec<(u64, u64)>>,
     /// Where text symbols begin, so that each one's room is known as kallsyms counts it.
-    starts: BTreeMap<u64, ()>,
+    starts: BTreeSet<u64>,
 }
 
 impl Symbols {
@@ -149,7 +150,7 @@ impl Symbols {
             .iter()
             .map(|place| (place.symbol.clone(), Vec::new()))
             .collect();
-        let mut starts = BTreeMap::new();
+        let mut starts = BTreeSet::new();
         for symbol in elf.symbols().take(SYMBOLS_MAX) {
             let is_code = matches!(symbol.kind(), SymbolKind::Text)
                 || symbol
@@ -159,7 +160,7 @@ impl Symbols {
             if !is_code {
                 continue;
             }
-            starts.insert(symbol.address(), ());
+            starts.insert(symbol.address());
             let all = symbol.name().ok().and_then(|name| named.get_mut(name));
             if let Some(all) = all {
                 all.push((symbol.address(), symbol.size()));
@@ -172,11 +173,8 @@ impl Symbols {
     fn address(&self, place: &Place) -> Option<u64> {
         let all = self.named.get(&place.symbol)?;
         let fits = |(address, size): &&(u64, u64)| {
-            let room = self
-                .starts
-                .range(address + 1..)
-                .next()
-                .map(|(next, ())| next - address);
+            let after = (Bound::Excluded(*address), Bound::Unbounded);
+            let room = self.starts.range(after).next().map(|next| next - address);
             place.size.is_none_or(|said| {
                 room == Some(said) || *size == said || size.checked_next_multiple_of(ALIGN) == Some(said)
             })

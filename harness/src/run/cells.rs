@@ -175,22 +175,8 @@ impl Run<'_> {
         let boot = machine::boot(&config, news, cancel);
         let (run, ()) = tokio::join!(boot, self.tell(heard, events, &choice, &backend));
         let (verdict, figures, worth_another) = self.judge(&config, &run, evidence_dir);
-        (
-            self.with_lines(verdict, &run.console).await,
-            figures,
-            worth_another,
-        )
-    }
-
-    /// Puts source lines into the reports of findings, where the kernel has debug information.
-    async fn with_lines(&self, verdict: Verdict, console: &Path) -> Verdict {
-        let (vmlinux, console) = (self.kernel.dir.join("vmlinux"), console.to_owned());
-        if !lines::worth_it(&verdict, &vmlinux) {
-            return verdict;
-        }
-        let plain = verdict.clone();
-        let put = tokio::task::spawn_blocking(move || lines::put_apart(verdict, &vmlinux, &console));
-        put.await.unwrap_or(plain)
+        let verdict = lines::put(verdict, &self.kernel.dir.join("vmlinux"), &run.console).await;
+        (verdict, figures, worth_another)
     }
 
     async fn accel(&self) -> AccelChoice {

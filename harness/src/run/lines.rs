@@ -78,17 +78,24 @@ struct Told {
     report: String,
 }
 
-/// Whether findings of this verdict could get lines from this vmlinux.
-pub(super) fn worth_it(verdict: &Verdict, vmlinux: &Path) -> bool {
-    let splat = |class| matches!(class, Class::Splat(_));
-    verdict.findings().any(|finding| splat(finding.class)) && lines::has_lines(vmlinux)
+/// Puts source lines into the reports of a verdict's findings, where the kernel has debug information.
+pub(super) async fn put(verdict: Verdict, vmlinux: &Path, console: &Path) -> Verdict {
+    let is_splat = |class| matches!(class, Class::Splat(_));
+    if !verdict.findings().any(|finding| is_splat(finding.class)) || !lines::has_lines(vmlinux) {
+        return verdict;
+    }
+    let (plain, vmlinux, console) = (verdict.clone(), vmlinux.to_owned(), console.to_owned());
+    tokio::task::spawn_blocking(move || put_apart(verdict, &vmlinux, &console))
+        .await
+        .unwrap_or(plain)
 }
 
-/// Puts source lines into the reports of a verdict's findings. Blocks for [`APART_MAX`] at most.
+/// Puts source lines into the reports of a verdict's findings. Blocks for less than a minute.
 ///
 /// The vmlinux may be hostile, so that a process of its own reads it: whatever becomes of that, the
 /// verdict has the reports that it had.
-pub(super) fn put_apart(mut verdict: Verdict, vmlinux: &Path, console: &Path) -> Verdict {
+#[must_use]
+pub fn put_apart(mut verdict: Verdict, vmlinux: &Path, console: &Path) -> Verdict {
     let answer = Cmd::new(SELF)
         .args(["--json", "console", "--vmlinux"])
         .arg(vmlinux)
@@ -110,7 +117,7 @@ pub(super) fn put_apart(mut verdict: Verdict, vmlinux: &Path, console: &Path) ->
             if matches!(finding.class, Class::Splat(_))
                 && let Some(at) = told.iter().position(same)
             {
-                finding.detail = told.swap_remove(at).report;
+                finding.detail = told.remove(at).report;
             }
         }
     }

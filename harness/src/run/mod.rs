@@ -15,5 +15,5 @@ mod shell;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
-pub use lines::Sources;
+pub use lines::{Sources, put_apart};
 pub use shell::{Boots, Guest, ShellError, shell};
