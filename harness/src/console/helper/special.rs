@@ -125,5 +125,12 @@ pub(super) const PAGE: Signs = Signs {
         "page_owner",
     ],
     words: &["page_table_check"],
-    names: &["post_alloc_hook", "prep_new_page", "get_page_from_freelist"],
+    names: &[
+        "post_alloc_hook",
+        "prep_new_page",
+        "get_page_from_freelist",
+        "check_new_pages?\\w*",
+        "free_tail_page\\w*",
+        "filemap_free_folio",
+    ],
 };

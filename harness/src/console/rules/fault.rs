@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_[\w.]+\+0x)",
             "BUG: corrupted list in {f}",
             Blame::Trap,
             FAULT,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort[\w.]*\+0x)",
             "BUG: bad usercopy in {f}",
             Blame::Trap,
             FAULT,
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_[\w.]+\+0x)",
             "BUG: page table check failed in {f}",
             Blame::Trap,
             PAGES,

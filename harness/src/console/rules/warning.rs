@@ -7,14 +7,14 @@ use crate::console::rule::{Blame, Rule, rule};
 pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Warning,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/refcount\.c:\d+|refcount_warn_\w+\+0x)",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/refcount\.c:\d+|refcount_warn_[\w.]+\+0x)",
         "WARNING: refcount bug in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Warning,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_[\w.]+\+0x)",
         "WARNING: corrupted list in {f}",
         Blame::Trap,
         FAULT,

@@ -1,6 +1,7 @@
 //! Tests of the classifier as a whole: rule families, real consoles of our own kernels, hostile bytes.
 
 mod arches;
+mod blame;
 mod faults;
 mod hostile;
 mod layout;
