@@ -89,6 +89,7 @@ Whether the accelerator works is found out by booting a kernel of the cache, whe
     #[command(after_help = "\
 Examples:
   patchproof console console.log
+  patchproof console --vmlinux ~/.cache/patchproof/kernels/KEY/vmlinux console.log
   patchproof console --json runs/*/cells/*/attempt-1/console.log")]
     Console(Console),
 }
@@ -265,6 +266,9 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+    /// Shows each report's stack with file and line, and what was inlined, from this kernel's debug information
+    #[arg(long, value_name = "FILE")]
+    pub(super) vmlinux: Option<PathBuf>,
 }
 
 fn report(text: &str) -> Result<(Format, PathBuf), String> {

@@ -1,6 +1,7 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::kernel::lines::LinesError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
@@ -56,6 +57,9 @@ pub(super) enum Failure {
     Shell(#[from] ShellError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Lines(#[from] LinesError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Ssh(#[from] SshError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
@@ -80,6 +84,7 @@ impl Failure {
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => 3,
@@ -102,6 +107,7 @@ impl Failure {
             | Self::NoTarget(_)
             | Self::Limit(..)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
             | Self::File(..)
             | Self::Own(_) => {

@@ -10,8 +10,10 @@ mod dispatch;
 mod event;
 mod evidence;
 mod kernels;
+mod lines;
 mod shell;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use lines::{Sources, put_apart};
 pub use shell::{Boots, Guest, ShellError, shell};
