@@ -1,6 +1,7 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::hunt::HuntError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
@@ -57,6 +58,9 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Ssh(#[from] SshError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hunt(#[from] HuntError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -72,6 +76,7 @@ impl Failure {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
             Self::NoTarget(_) => 2,
+            Self::Hunt(error) if error.is_usage() => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -81,6 +86,7 @@ impl Failure {
             | Self::Dirs(_)
             | Self::Shell(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => 3,
         }
@@ -103,6 +109,7 @@ impl Failure {
             | Self::Limit(..)
             | Self::Shell(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => {
                 let help =

@@ -18,6 +18,7 @@ mod fit;
 pub mod fragment;
 mod keep;
 mod make;
+mod near;
 mod record;
 mod toolchain;
 mod worktree;

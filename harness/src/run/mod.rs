@@ -11,7 +11,10 @@ mod event;
 mod evidence;
 mod kernels;
 mod shell;
+mod single;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use kernels::Made;
 pub use shell::{Boots, Guest, ShellError, shell};
+pub use single::Single;
