@@ -192,7 +192,7 @@ fn bisect(bench: &Bench, args: &[&str], cache: Option<&Path>) -> Value {
         .expect("searches are kept")
         .flatten()
         .filter_map(|e| std::fs::read_to_string(e.path().join("report.txt")).ok())
-        .next_back();
+        .next();
     println!(
         "{:.0} s in all\n{}",
         started.elapsed().as_secs_f64(),

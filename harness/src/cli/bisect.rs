@@ -63,6 +63,7 @@ fn fresh(what: &Bisect) -> Result<Prepared, Failure> {
     let rule = Rule {
         confidence: what.confidence,
         trial_s: cell.case.spec.budget.as_secs_f64(),
+        end_trials_max: what.end_trials,
         budget_s: what.limit.map(|limit| limit.as_secs_f64()),
         // A series or a near commit is built over a base that is there.
         build_s: 40.0,

@@ -69,6 +69,9 @@ pub(super) struct Bisect {
     /// The probability that the answer has to reach
     #[arg(long, value_name = "P", default_value_t = 0.95)]
     pub(super) confidence: f64,
+    /// Trials of an end that may stay quiet before the bug counts as not there
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) end_trials: u32,
     /// Machine time after which the search ends with what it knows
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) limit: Option<Duration>,

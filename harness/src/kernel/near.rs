@@ -13,10 +13,20 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Files that may differ. A point release is more; what would be compiled is counted for less only.
-const FILES_MAX: usize = 400;
+/// Files that may differ: most of a tree is not compiled here, so they cost a copy only.
+const FILES_MAX: usize = 2000;
 /// Objects that may have to be compiled again: half a minute on two cores.
 const OBJECTS_MAX: usize = 150;
+/// Where the tools lie that a build makes first; one that changes may change anything.
+const TOOLS: [&str; 7] = [
+    "scripts",
+    "tools/arch",
+    "tools/bpf",
+    "tools/build",
+    "tools/include",
+    "tools/lib",
+    "tools/objtool",
+];
 /// Files of which nothing is compiled.
 const PROSE: [&str; 5] = ["rst", "txt", "yaml", "md", "json"];
 
@@ -30,8 +40,7 @@ pub(super) fn near(worktree: &Worktree, wanted: &Manifest) -> Result<Option<Diff
         return Ok(None);
     }
     let touched = || difference.removed.iter().chain(&difference.written);
-    // Configuration tools that change are built first, and may change anything.
-    if touched().any(|path| path.starts_with("scripts") || path.starts_with("tools")) {
+    if touched().any(|path| TOOLS.iter().any(|tools| path.starts_with(tools))) {
         return Ok(None);
     }
     let compiled: HashSet<&Path> = touched().map(PathBuf::as_path).filter(|p| is_code(p)).collect();
