@@ -254,11 +254,13 @@ fn a_budget_ends_it_with_what_is_left() {
 #[test]
 fn killed_anywhere_and_resumed_no_trial_is_lost_or_repeated() {
     let scripts = [GOOD, GOOD, GOOD, GOOD, GOOD, HALF, HALF, HALF, HALF];
-    for (kill_after, signal) in [
-        (1, nix::sys::signal::Signal::SIGKILL),
-        (6, nix::sys::signal::Signal::SIGINT),
-        (14, nix::sys::signal::Signal::SIGKILL),
-        (27, nix::sys::signal::Signal::SIGKILL),
+    use nix::sys::signal::Signal::{SIGINT, SIGKILL};
+    for (kill_after, then, signal) in [
+        (1, None, SIGKILL),
+        (6, None, SIGINT),
+        (14, None, SIGKILL),
+        // In the verification.
+        (1, Some("bisect_answer"), SIGKILL),
     ] {
         let bench = Bench::new();
         let own = arguments(&bench, &scripts);
@@ -267,6 +269,9 @@ fn killed_anywhere_and_resumed_no_trial_is_lost_or_repeated() {
         let started = tool::start(&args, &bench.env(&[]));
         for _ in 0..kill_after {
             started.wait_for("bisect_trial");
+        }
+        if let Some(then) = then {
+            started.wait_for(then);
         }
         started.signal(signal);
         let stopped = started.finish();

@@ -8,7 +8,8 @@ use harness::hunt::range::{Maker, Range};
 use harness::kernel::Request;
 use harness::source::manifest::{self, StatCache};
 use harness::source::{
-    Apply, Cache, Cancel, DEFAULT_LIMIT_BYTES, Ends, Identity, Pristine, Series, SeriesKind, Source, in_order, range,
+    Apply, Cache, Cancel, DEFAULT_LIMIT_BYTES, Ends, Identity, Pristine, Series, SeriesKind, Source,
+    in_order, range,
 };
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -42,8 +43,17 @@ impl Repo {
 
     fn git(&self, args: &[&str]) -> String {
         let own = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-        let done = Cmd::new("git").args(own).args(args).cwd(self.path()).run().unwrap();
-        assert!(done.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        let done = Cmd::new("git")
+            .args(own)
+            .args(args)
+            .cwd(self.path())
+            .run()
+            .unwrap();
+        assert!(
+            done.success(),
+            "git {args:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     }
 
@@ -73,7 +83,9 @@ fn pristine(repo: &Repo, rev: &str, cache: &Cache) -> Pristine {
 
 fn as_it_is(tree: &Path) -> manifest::Manifest {
     let list = manifest::list(tree).unwrap();
-    manifest::read(tree, &list, &StatCache::default()).unwrap().manifest
+    manifest::read(tree, &list, &StatCache::default())
+        .unwrap()
+        .manifest
 }
 
 #[test]
@@ -92,15 +104,26 @@ fn a_second_revision_shares_what_it_has_alike_and_is_the_same_as_alone() {
     let two = pristine(&repo, &second, &together);
     let whole = pristine(&repo, &second, &alone);
     assert_eq!(two.manifest, whole.manifest);
-    assert_eq!(as_it_is(&two.tree), whole.manifest, "the files are what the manifest says");
+    assert_eq!(
+        as_it_is(&two.tree),
+        whole.manifest,
+        "the files are what the manifest says"
+    );
     assert_eq!(as_it_is(&one.tree), one.manifest, "the first one was not touched");
     let inode = |p: &Pristine, path: &str| std::fs::metadata(p.tree.join(path)).unwrap().ino();
-    assert_eq!(inode(&one, "Makefile"), inode(&two, "Makefile"), "alike, so shared");
+    assert_eq!(
+        inode(&one, "Makefile"),
+        inode(&two, "Makefile"),
+        "alike, so shared"
+    );
     assert_ne!(inode(&one, "mm/a.c"), inode(&two, "mm/a.c"));
     // And back again: a revision that is older than the last one.
     repo.write("mm/a.c", "int a3;\n");
     let third = repo.commit("three");
-    assert_eq!(pristine(&repo, &third, &together).manifest, pristine(&repo, &third, &alone).manifest);
+    assert_eq!(
+        pristine(&repo, &third, &together).manifest,
+        pristine(&repo, &third, &alone).manifest
+    );
 }
 
 fn ends(repo: &Repo, good: &str, bad: &str) -> Ends {
@@ -124,7 +147,10 @@ fn a_range_has_its_merges_and_the_good_end_first() {
     assert_eq!(commits.len(), 4);
     assert_eq!(commits[0].subject, "one");
     let merge = &commits[3];
-    assert_eq!((merge.subject.as_str(), merge.files.len()), ("Merge branch 'side'", 0));
+    assert_eq!(
+        (merge.subject.as_str(), merge.files.len()),
+        ("Merge branch 'side'", 0)
+    );
     assert_eq!(merge.parents, [main, side.clone()]);
     let on_side = commits.iter().find(|c| c.id == side).unwrap();
     assert_eq!(on_side.files, ["mm/b.c"]);
@@ -154,7 +180,11 @@ fn applied(repo: &Repo, request: &Request) -> BTreeMap<PathBuf, String> {
     .run(&in_order(&request.series))
     .unwrap();
     let text = |path: &PathBuf| std::fs::read_to_string(delta.dir().unwrap().join(path)).unwrap();
-    delta.written.iter().map(|path| (path.clone(), text(path))).collect()
+    delta
+        .written
+        .iter()
+        .map(|path| (path.clone(), text(path)))
+        .collect()
 }
 
 fn like(repo: &Repo, series: Vec<Series>) -> Request {
@@ -179,8 +209,14 @@ fn the_bad_end_without_a_commit_has_everything_but_its_change() {
     let maker = Maker::new(range, like(&repo, Vec::new()), Vec::new()).unwrap();
     let request = maker.reverted(1, &Cancel::default()).unwrap().unwrap();
     let files = applied(&repo, &request);
-    assert_eq!(files.get(Path::new("mm/a.c")).map(String::as_str), Some("int a;\n\n\n\n\nint z2;\n"));
-    let tags = Range::git(&repo.path(), "good", "main", &Cancel::default()).unwrap().tags(1).unwrap();
+    assert_eq!(
+        files.get(Path::new("mm/a.c")).map(String::as_str),
+        Some("int a;\n\n\n\n\nint z2;\n")
+    );
+    let tags = Range::git(&repo.path(), "good", "main", &Cancel::default())
+        .unwrap()
+        .tags(1)
+        .unwrap();
     let short = &repo.git(&["rev-parse", "main~1"])[..12];
     assert_eq!(tags.0, format!("Fixes: {short} (\"mm: the culprit\")"));
     assert_eq!(tags.1, format!("#regzbot introduced: {short}"));
@@ -198,7 +234,12 @@ fn a_series_is_searched_by_its_prefixes() {
     let path = repo.dir.path().join("series.mbox");
     std::fs::write(&path, format!("{mbox}\n")).unwrap();
     let range = Range::series(&path, repo.source(&base)).unwrap();
-    let subjects: Vec<String> = range.candidates().into_iter().skip(1).map(|c| c.subject).collect();
+    let subjects: Vec<String> = range
+        .candidates()
+        .into_iter()
+        .skip(1)
+        .map(|c| c.subject)
+        .collect();
     assert_eq!(subjects, ["mm: patch 1", "mm: patch 2", "mm: patch 3"]);
     let weights = range.weights(&["mm/new2.c".to_owned()]).unwrap();
     assert!(weights[1] > weights[0] && weights[0] > 0.0, "{weights:?}");
@@ -227,5 +268,8 @@ fn a_series_is_searched_by_its_prefixes() {
     // A series that is another one now is not searched on.
     std::fs::write(&path, mbox.replace("int n;", "int m;")).unwrap();
     let error = Maker::new(range, like(&repo, vec![other]), Vec::new()).unwrap_err();
-    assert!(error.to_string().ends_with("has changed since the search began"), "{error}");
+    assert!(
+        error.to_string().ends_with("has changed since the search began"),
+        "{error}"
+    );
 }

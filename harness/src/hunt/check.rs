@@ -148,7 +148,7 @@ fn count(check: What, id: &str, kept: &[Verified]) -> Count {
     count
 }
 
-/// A kernel that must stay quiet; what the search saw of it counts.
+/// A kernel that must stay quiet. The search went on until it was: its quiet trials are no evidence of their own.
 fn quiet(search: &Search, what: What, commit: Option<usize>, owed: u32, kept: &[Verified]) -> Check {
     let id = commit.map_or(REVERTED, |commit| search.history().id(commit));
     let mut sum = count(what, id, kept);
@@ -156,8 +156,6 @@ fn quiet(search: &Search, what: What, commit: Option<usize>, owed: u32, kept: &[
     if let Some(commit) = commit {
         let tally = search.tally(commit);
         sum.found += tally.found;
-        sum.quiet += tally.quiet;
-        sum.quiet_s += tally.quiet_s;
         untestable = untestable.or(tally.skip);
     }
     let held = if sum.found > 0 {
