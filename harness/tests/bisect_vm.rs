@@ -158,7 +158,7 @@ fn series(bench: &Bench, patches: usize, culprit: usize, defect: &str, touches: 
 const MATRIX: &str = "
 version: 1
 kernels:
-  k: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, virtme, racepoints], series: [racepoints] }
+  k: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, virtme] }
 machines:
   small: { backend: qemu, accel: auto, cpus: 2, memory: 300MiB, swap: 16MiB, data: 64MiB }
 cases:

@@ -45,6 +45,20 @@ pub(super) fn best_rated(search: &Search, belief: &Belief) -> Option<(f64, Choic
     best
 }
 
+/// The bits a second that a search can keep up: those of the best commit that has to be built first. What is
+/// there is soon told out. None where nothing is left to be built.
+pub(super) fn pace(search: &Search, belief: &Belief) -> Option<f64> {
+    let worth = Worth::new(search, belief);
+    let mut commits = considered(search, belief);
+    commits.retain(|&commit| !search.tally[commit].built);
+    let bad = belief.bad(&search.history, &commits);
+    let rates = commits
+        .into_iter()
+        .zip(bad)
+        .map(|(commit, bad)| worth.of(commit, &bad).0);
+    rates.filter(|rate| *rate > 0.0).max_by(f64::total_cmp)
+}
+
 /// The commits worth valuing: all that were tried, and of the others the ones next to evenly spread shares
 /// of the posterior. Between those the worth changes little.
 fn considered(search: &Search, belief: &Belief) -> Vec<usize> {

@@ -333,7 +333,7 @@ impl Search {
     }
 
     /// Seconds of machine time that the search proper is likely to take from here on: the bits that are missing,
-    /// at the pace of the best trial. None while the ends are checked, and where no trial tells anything.
+    /// at the pace of the best commit that has to be built. None while the ends are checked, and where no trial tells anything.
     #[must_use]
     pub fn left_s(&self) -> Option<f64> {
         if self.ends(&[]).is_some() {
@@ -346,7 +346,11 @@ impl Search {
             .map(|class| class.iter().map(|&c| candidates[c]).sum::<f64>());
         let bits: f64 = masses.filter(|m| *m > 0.0).map(|m| -m * m.log2()).sum();
         let missing = bits - choose::entropy(self.rule.confidence);
-        let (rate, _) = choose::best_rated(self, &self.belief)?;
+        let pace = choose::pace(self, &self.belief);
+        let rate = match pace {
+            Some(pace) => pace,
+            None => choose::best_rated(self, &self.belief)?.0,
+        };
         (rate > 0.0).then(|| (missing / rate).max(0.0))
     }
 

@@ -5,6 +5,7 @@ use super::hunt_cell::{self, Chosen};
 use super::run::config;
 use super::show::Failure;
 use crate::host::dirs;
+use crate::hunt::bug::Wanted;
 use crate::hunt::step::{Said, step};
 use crate::run::{self, Single};
 use crate::source::{self, Cancel, Source};
@@ -57,8 +58,8 @@ fn tried(what: &Step, json: bool) -> Result<Said, Failure> {
     let Chosen { read, cell, wanted } = hunt_cell::choose(&what.trial, &[])?;
     let wanted = match wanted {
         // There is no bad end to learn from.
-        crate::hunt::bug::Wanted::LikeBad => crate::hunt::bug::Wanted::Any,
-        named => named,
+        Wanted::LikeBad => Wanted::Any,
+        counted @ (Wanted::Any | Wanted::Named(_)) => counted,
     };
     let repo = std::path::absolute(&what.repo).map_err(|e| Failure::File(what.repo.clone(), e))?;
     let config = config(read, &what.how, run::Until::Judged)?;

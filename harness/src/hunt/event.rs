@@ -61,10 +61,10 @@ pub enum Event {
         outcome: Outcome,
         /// What was seen.
         #[serde(skip_serializing_if = "Option::is_none")]
-        seen: Option<Seen>,
+        seen: Option<Box<Seen>>,
         /// What is believed now; none in a verification.
         #[serde(skip_serializing_if = "Option::is_none")]
-        belief: Option<Belief>,
+        belief: Option<Box<Belief>>,
     },
     /// There is an answer, before it is verified.
     BisectAnswer {

@@ -207,8 +207,8 @@ async fn search(
             nth: trial.nth,
             purpose: purpose(why),
             outcome: trial.outcome,
-            seen: trial.seen.clone(),
-            belief: Some(Belief::of(search, |c| view.short(c))),
+            seen: trial.seen.clone().map(Box::new),
+            belief: Some(Box::new(Belief::of(search, |c| view.short(c)))),
         });
         // Written again at the end; a full disk has been told by then.
         if matches!(view.header.range, Range::Git { .. }) {
@@ -294,7 +294,7 @@ async fn verify(
             nth,
             purpose: word,
             outcome: verified.trial.outcome,
-            seen: verified.trial.seen.clone(),
+            seen: verified.trial.seen.clone().map(Box::new),
             belief: None,
         });
         kept.verified.push(verified);
