@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 /// Most pages of one step that acts page by page.
 const RUN_MAX: u32 = 16;
+/// Steps that stay with the same pages, at most.
+const STAY_MAX: u32 = 32;
 
 /// What is done. All of it is the owner's; what disturbs from beside is in
 /// [`antagonist`](crate::workload::antagonist).
@@ -66,6 +68,10 @@ pub enum Act {
     Huge,
     /// `MADV_NOHUGEPAGE` of the whole region.
     NoHuge,
+    /// Pages are moved to the region's other plot and back (UFFDIO_MOVE).
+    Move,
+    /// Pages are written, write-protected (UFFDIO_WRITEPROTECT), paged out and read back.
+    WriteProtect,
     /// memory.reclaim of the group.
     Reclaim,
     /// Compaction of all memory.
@@ -76,7 +82,7 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Store,
         Self::Touch,
         Self::Verify,
@@ -103,6 +109,8 @@ impl Act {
         Self::Splice,
         Self::Huge,
         Self::NoHuge,
+        Self::Move,
+        Self::WriteProtect,
         Self::Reclaim,
         Self::Compact,
         Self::SwapCycle,
@@ -138,6 +146,8 @@ impl Act {
             Self::Splice => "splice",
             Self::Huge => "huge",
             Self::NoHuge => "nohuge",
+            Self::Move => "uffdmove",
+            Self::WriteProtect => "uffdwp",
             Self::Reclaim => "reclaim",
             Self::Compact => "compact",
             Self::SwapCycle => "swapcycle",
@@ -192,19 +202,23 @@ impl Mix {
     }
 
     /// Weights, in the order of [`Act::ALL`]. The last two cost much: triples and antagonists have them.
-    fn weights(self) -> [u16; 29] {
+    fn weights(self) -> [u16; 31] {
         match self {
             Self::Balanced => [
-                24, 4, 20, 4, 4, 20, 3, 3, 3, 3, 1, 6, 3, 2, 3, 2, 2, 2, 3, 3, 1, 4, 4, 3, 1, 1, 3, 0, 0,
+                24, 4, 20, 4, 4, 20, 3, 3, 3, 3, 1, 6, 3, 2, 3, 2, 2, 2, 3, 3, 1, 4, 4, 3, 1, 1, 3, 3, 3, 0,
+                0,
             ],
             Self::Destructive => [
-                24, 6, 20, 12, 12, 16, 2, 2, 3, 3, 1, 5, 2, 2, 2, 2, 3, 1, 2, 8, 3, 5, 3, 2, 1, 1, 2, 0, 0,
+                24, 6, 20, 12, 12, 16, 2, 2, 3, 3, 1, 5, 2, 2, 2, 2, 3, 1, 2, 8, 3, 5, 3, 2, 1, 1, 3, 2, 2,
+                0, 0,
             ],
             Self::Swapping => [
-                24, 3, 20, 2, 3, 40, 6, 8, 3, 3, 0, 4, 2, 1, 2, 1, 3, 2, 3, 2, 1, 4, 4, 4, 0, 0, 10, 0, 0,
+                24, 3, 20, 2, 3, 40, 6, 8, 3, 3, 0, 4, 2, 1, 2, 1, 3, 2, 3, 2, 1, 4, 4, 4, 0, 0, 4, 5, 10, 0,
+                0,
             ],
             Self::Huge => [
-                20, 4, 16, 6, 5, 12, 2, 2, 3, 3, 6, 8, 4, 3, 5, 4, 3, 2, 3, 5, 3, 3, 3, 2, 4, 1, 2, 0, 0,
+                20, 4, 16, 6, 5, 12, 2, 2, 3, 3, 6, 8, 4, 3, 5, 4, 3, 2, 3, 5, 3, 3, 3, 2, 4, 1, 3, 2, 2, 0,
+                0,
             ],
         }
     }
@@ -262,6 +276,45 @@ impl Step {
     #[must_use]
     pub fn range(&self) -> Range<usize> {
         usize::from(self.page)..usize::from(self.page) + usize::from(self.pages)
+    }
+}
+
+/// Steps one after the other. Most stay with the same few pages for a while: what goes wrong needs a page to
+/// go through several things in a row, and among many pages that is rare.
+#[derive(Debug, Default)]
+pub struct Draws {
+    focus: Option<Step>,
+    left: u32,
+}
+
+impl Draws {
+    /// Draws the next step.
+    pub fn next_step(&mut self, mix: Mix, lengths: &[usize], rng: &mut Pcg64Mcg) -> Step {
+        let mut step = Step::draw(mix, lengths, rng);
+        let elsewhere = rng.next_u32().is_multiple_of(4);
+        match self.focus {
+            Some(focus) if self.left > 0 => {
+                self.left -= 1;
+                if elsewhere {
+                    return step;
+                }
+                // All of them or some.
+                let skipped = match rng.next_u32() % 4 {
+                    0 => rng.next_u32() as u16 % focus.pages,
+                    _ => 0,
+                };
+                step.region = focus.region;
+                step.page = focus.page + skipped;
+                step.pages = focus.pages - skipped;
+                step
+            }
+            _ => {
+                step.pages = step.pages.min(RUN_MAX as u16);
+                self.focus = Some(step);
+                self.left = rng.next_u32() % STAY_MAX;
+                step
+            }
+        }
     }
 }
 
@@ -329,6 +382,22 @@ mod tests {
             let weighted = mix.weights().iter().filter(|&&w| w > 0).count();
             assert_eq!(acts.len(), weighted);
         }
+    }
+
+    #[test]
+    fn most_steps_stay_with_the_same_pages_and_all_stay_in_their_region() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let (mut draws, lengths) = (Draws::default(), [48, 512, 1]);
+        let all: Vec<Step> = (0..20_000)
+            .map(|_| draws.next_step(Mix::Balanced, &lengths, &mut rng))
+            .collect();
+        assert!(
+            all.iter()
+                .all(|s| s.range().end <= lengths[usize::from(s.region)])
+        );
+        let stays = |two: &[Step]| two[0].region == two[1].region && two[0].range().end == two[1].range().end;
+        let stay = all.windows(2).filter(|two| stays(two)).count();
+        assert!((8_000..16_000).contains(&stay), "{stay}");
     }
 
     #[test]
