@@ -7,6 +7,7 @@ pub mod bisect;
 pub mod cli;
 pub mod console;
 pub mod host;
+pub mod hunt;
 pub mod judge;
 pub mod kernel;
 pub mod machine;

@@ -68,6 +68,12 @@ The guest has no network. Without --host-root (or `trusted: true` in the matrix)
 its own: a shell, busybox, an SSH server. What is written there is gone with the guest. Exit code: the
 command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
     Shell(Shell),
+    /// Finds the commit, patch or source that made a bug, when it shows only in some of the trials
+    #[command(after_help = super::hunt_args::BISECT_HELP)]
+    Bisect(Box<super::hunt_args::Bisect>),
+    /// Tries one commit, for those who drive `git bisect run` themselves
+    #[command(after_help = super::hunt_args::STEP_HELP)]
+    Step(Box<super::hunt_args::Step>),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
     List(List),
     /// Builds the kernels of a matrix and prints where they are; nothing is booted

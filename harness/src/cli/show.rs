@@ -1,6 +1,7 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::hunt::HuntError;
 use crate::kernel::lines::LinesError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
@@ -61,6 +62,9 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Ssh(#[from] SshError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hunt(#[from] HuntError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -76,6 +80,7 @@ impl Failure {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
             Self::NoTarget(_) => 2,
+            Self::Hunt(error) if error.is_usage() => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -86,6 +91,7 @@ impl Failure {
             | Self::Shell(_)
             | Self::Lines(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => 3,
         }
@@ -109,6 +115,7 @@ impl Failure {
             | Self::Shell(_)
             | Self::Lines(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => {
                 let help =

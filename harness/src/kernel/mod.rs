@@ -19,6 +19,7 @@ pub mod fragment;
 mod keep;
 pub mod lines;
 mod make;
+mod near;
 mod record;
 mod toolchain;
 mod worktree;

@@ -288,7 +288,8 @@ fn cells(c: &Combination, expect: Option<&Arc<Expectation>>) -> Vec<Cell> {
 }
 
 /// The seed of a repeat: the case's own first, then values that are far apart and always the same.
-fn seed(case: u64, repeat: u32) -> u64 {
+#[must_use]
+pub fn seed(case: u64, repeat: u32) -> u64 {
     if repeat <= 1 {
         return case;
     }

@@ -32,7 +32,7 @@ use miette::{Diagnostic, SourceCode};
 
 pub use crate::spec::RacepointSetting;
 use crate::spec::{CaseSpec, Expectation, KernelSpec, MachineSpec, SpecError};
-pub use expand::expand;
+pub use expand::{expand, seed};
 pub use select::selects;
 
 /// Most cells of one plan, repeats counted.

@@ -12,8 +12,11 @@ mod evidence;
 mod kernels;
 mod lines;
 mod shell;
+mod single;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use kernels::Made;
 pub use lines::{Sources, put_apart};
 pub use shell::{Boots, Guest, ShellError, shell};
+pub use single::Single;
