@@ -8,6 +8,7 @@ mod history;
 mod list;
 mod report;
 mod run;
+mod series;
 mod shell;
 mod show;
 
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     let json = args.json;
     let done = match args.command {
         Command::Run(what) => run::run(&what, json),
+        Command::Series(what) => series::series(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
         Command::Report(what) => report::report(&what, json),

@@ -5,6 +5,7 @@ use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
+use crate::series::CheckError;
 use crate::source::CacheError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
@@ -57,6 +58,11 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Ssh(#[from] SshError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Series(#[from] CheckError),
+    #[error("{0}")]
+    Usage(String),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -71,7 +77,9 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::NoTarget(_) => 2,
+            Self::NoTarget(_) | Self::Usage(_) => 2,
+            Self::Series(CheckError::Run(_)) => 3,
+            Self::Series(_) => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -100,6 +108,8 @@ impl Failure {
             | Self::NoRoot(_)
             | Self::NoCell(_)
             | Self::NoTarget(_)
+            | Self::Series(_)
+            | Self::Usage(_)
             | Self::Limit(..)
             | Self::Shell(_)
             | Self::Ssh(_)

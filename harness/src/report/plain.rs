@@ -111,6 +111,8 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             std::iter::once(head).chain(commands).collect()
         }
         Event::CellDone(cell) => vec![cell_line(cell)],
+        Event::SeriesStep(step) => step.lines(),
+        Event::Series(report) => report.lines(),
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Summary(summary) => {
             let mut lines = Vec::new();

@@ -1,6 +1,7 @@
 //! What a run says while it goes, in order: the one stream that the terminal, `--json` and every
 //! report are made of.
 
+use crate::series::{Report, Step};
 use crate::verdict::{Finding, Verdict};
 use guest_tests::catalogue::Counter;
 use guest_tests::model::Mismatch;
@@ -115,6 +116,10 @@ pub enum Event {
     },
     /// The cell has its verdict.
     CellDone(Box<CellRecord>),
+    /// The check of a series went on.
+    SeriesStep(Step),
+    /// The check of a series has come to its result.
+    Series(Box<Report>),
     /// The user wants to stop; what runs is being ended.
     Interrupted,
     /// The run has ended.

@@ -62,13 +62,17 @@ pub(super) async fn make(
         }
     };
     match ended {
-        Ok(Ok(built)) => ready(name, built),
+        Ok(Ok(built)) => {
+            let (built, record) = ready(name, built);
+            Made::Ready { built, record }
+        }
         Ok(Err(e)) => Made::Failed(verdict(&e)),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
 }
 
-fn ready(name: &str, built: Built) -> Made {
+/// A kernel that is there, and its record.
+pub(super) fn ready(name: &str, built: Built) -> (Arc<Built>, KernelRecord) {
     let record = KernelRecord {
         kernel: name.to_owned(),
         key: built.key.clone(),
@@ -77,10 +81,7 @@ fn ready(name: &str, built: Built) -> Made {
         cached: built.cached,
         notes: notes(&built.record),
     };
-    Made::Ready {
-        built: Arc::new(built),
-        record,
-    }
+    (Arc::new(built), record)
 }
 
 fn notes(record: &kernel::KernelRecord) -> Vec<String> {
@@ -94,7 +95,7 @@ fn notes(record: &kernel::KernelRecord) -> Vec<String> {
 }
 
 /// How one patch fitted less than exactly, for people.
-fn note_words(note: &Note) -> String {
+pub(crate) fn note_words(note: &Note) -> String {
     let file = note
         .file
         .as_ref()
@@ -108,7 +109,8 @@ fn note_words(note: &Note) -> String {
     format!("{}/{}{file}: {how}", note.series, note.patch)
 }
 
-fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, SeriesError> {
+/// What a kernel of the matrix asks of `kernel`.
+pub(super) fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, SeriesError> {
     let place = |reference: &Reference, dir: &str, suffix: &str| match reference {
         Reference::Named(name) => config.root.join(dir).join(format!("{name}{suffix}")),
         Reference::Path(path) => path.clone(),
@@ -147,7 +149,7 @@ fn source(spec: &SourceSpec) -> Source {
 }
 
 /// A step in words, with how far the build is.
-fn words(step: BuildStep) -> (String, u64, Option<u64>) {
+pub(super) fn words(step: BuildStep) -> (String, u64, Option<u64>) {
     let said = |what: String| (what, 0, None);
     match step {
         BuildStep::Compiling { what, done, total } => (what, done, total),
@@ -161,7 +163,7 @@ fn words(step: BuildStep) -> (String, u64, Option<u64>) {
 }
 
 /// What the cells of a kernel that could not be made come to.
-fn verdict(error: &KernelError) -> Verdict {
+pub(super) fn verdict(error: &KernelError) -> Verdict {
     match error {
         KernelError::Apply(failure) if failure.kind != SeriesKind::Racepoint => {
             Verdict::fail(Finding::new(Class::Apply, with_causes(failure.as_ref())))

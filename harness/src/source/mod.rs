@@ -11,16 +11,17 @@
 pub mod apply;
 pub mod cache;
 mod delta;
-mod git;
+pub(crate) mod git;
 mod gitout;
 mod identity;
 mod job;
 pub(crate) mod kconfig;
 pub mod manifest;
-mod mbox;
+pub(crate) mod mbox;
 pub mod patch;
 pub(crate) mod room;
-mod series;
+pub(crate) mod series;
+pub mod thread;
 pub(crate) mod tree;
 
 pub use crate::host::Mode;
@@ -29,6 +30,7 @@ pub use cache::{Cache, CacheError, DEFAULT_LIMIT_BYTES, Listed, Shelf};
 pub use delta::{ApplyFailure, Delta, InPatch, Inexact, Note, Racepoints};
 pub use identity::{Identity, Origin};
 pub use job::{Cancel, Stopped};
+pub use mbox::{Letter, Mailbox};
 pub use series::{Patch, Series, SeriesError, SeriesKind, SeriesProblem, in_order};
 pub use tree::Pristine;
 

@@ -202,7 +202,11 @@ impl Record {
                     cell.mismatches.extend(mismatch.map(|m| *m));
                 }
             }
-            Event::KernelStep { .. } | Event::CellFrozen { .. } | Event::Interrupted => {}
+            Event::KernelStep { .. }
+            | Event::CellFrozen { .. }
+            | Event::SeriesStep(_)
+            | Event::Series(_)
+            | Event::Interrupted => {}
         }
     }
 

@@ -1,0 +1,269 @@
+//! What SERIES on the command line means: an mbox, patch files, a folder of them, or a git range, read into
+//! patches in their order with the mails that they came in.
+//!
+//! Everything is normalised into one patch file a patch, which is what the run keeps and what kernels are made
+//! of. Not here: whether anything applies.
+
+use crate::source::mbox::{self, Letter};
+use crate::source::series::{self as folder, MAX_SERIES_BYTES, SeriesProblem};
+use crate::source::{Cancel, Patch, Series, SeriesError, SourceError, git, thread};
+use std::path::{Path, PathBuf};
+
+/// A series as it was handed in.
+#[derive(Debug, Clone, Default)]
+pub struct Submission {
+    /// Where it came from, as given.
+    pub given: String,
+    /// A short name, safe as a file name.
+    pub name: String,
+    /// The cover letter's title, else the first patch's.
+    pub title: String,
+    /// In order.
+    pub parts: Vec<Part>,
+    /// The cover letter.
+    pub cover: Option<Letter>,
+    /// The commit that it says it is made on.
+    pub base_commit: Option<String>,
+    /// What was left out or mended on the way, each a sentence.
+    pub notes: Vec<String>,
+}
+
+/// One patch of it.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The patch.
+    pub patch: Patch,
+    /// The mail that it came in.
+    pub letter: Option<Letter>,
+}
+
+/// Why a series cannot be taken in.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum IntakeError {
+    /// It cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Series(#[from] SeriesError),
+    /// git cannot give the range.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Git(#[from] SourceError),
+    /// Something stands there that is no series.
+    #[error("{given:?} is neither a file, a folder, nor a range of commits")]
+    #[diagnostic(help(
+        "name an mbox (`b4 am` writes one), patch files, a folder of them, or commits as REPO:FROM..TO"
+    ))]
+    Nothing {
+        /// As given.
+        given: String,
+    },
+    /// Nothing in it.
+    #[error("{given}: there is no patch in it")]
+    Empty {
+        /// As given.
+        given: String,
+    },
+}
+
+/// Reads what the command line names. `repo` is where a bare range is looked for.
+///
+/// # Errors
+/// [`IntakeError`].
+pub fn read(given: &[String], repo: Option<&Path>, cancel: &Cancel) -> Result<Submission, IntakeError> {
+    let shown = given.join(" ");
+    let mut submission = match given {
+        [one] if Path::new(one).is_dir() => from_folder(Path::new(one))?,
+        [one] if !Path::new(one).exists() => from_range(one, repo, cancel)?,
+        files => from_files(files)?,
+    };
+    if submission.parts.is_empty() {
+        return Err(IntakeError::Empty { given: shown });
+    }
+    for (index, part) in submission.parts.iter_mut().enumerate() {
+        if part.patch.subject.is_empty() {
+            part.patch.subject = Path::new(&part.patch.name)
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        }
+        part.patch.name = mbox::file_name(index + 1, &part.patch.subject);
+        submission.notes.extend(part.patch.notes.iter().map(|how| format!("{}: {how}", part.patch.name)));
+    }
+    let letters = submission.parts.iter().filter_map(|p| p.letter.as_ref());
+    let all = submission.cover.iter().chain(letters);
+    submission.base_commit = all.filter_map(|letter| letter.base_commit.clone()).next();
+    if submission.title.is_empty() {
+        let first = submission.parts.first().map(|p| p.patch.subject.clone());
+        submission.title = submission.cover.as_ref().map(|c| c.title.clone()).or(first).unwrap_or_default();
+    }
+    submission.name = safe(&submission.name);
+    submission.given = shown;
+    Ok(submission)
+}
+
+/// Letters, digits and single hyphens.
+fn safe(name: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = name.chars().map(keep).take(40).collect();
+    let words: Vec<&str> = text.split('-').filter(|w| !w.is_empty()).collect();
+    if words.is_empty() { "series".to_owned() } else { words.join("-") }
+}
+
+fn at(path: &Path) -> impl Fn(SeriesProblem) -> SeriesError + '_ {
+    |problem| SeriesError {
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+fn from_folder(dir: &Path) -> Result<Submission, IntakeError> {
+    let name = dir.file_name().map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
+    if dir.join("series.yaml").exists() {
+        let series = Series::load(dir)?;
+        let parts = series.patches.into_iter().map(|patch| Part { patch, letter: None });
+        return Ok(Submission {
+            name,
+            title: series.title,
+            parts: parts.collect(),
+            ..Submission::default()
+        });
+    }
+    let failed = |e: std::io::Error| {
+        at(dir)(SeriesProblem::Read {
+            path: dir.to_owned(),
+            why: e.to_string(),
+        })
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == "patch" || end == "diff") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut submission = from_paths(&files)?;
+    submission.name = name;
+    Ok(submission)
+}
+
+fn from_files(given: &[String]) -> Result<Submission, IntakeError> {
+    let files: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
+    let mut submission = from_paths(&files)?;
+    submission.name = files
+        .first()
+        .and_then(|f| f.file_stem())
+        .map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
+    Ok(submission)
+}
+
+/// Files together: where each is mail, their counts say the order, else the files' own.
+fn from_paths(files: &[PathBuf]) -> Result<Submission, IntakeError> {
+    let mut left = MAX_SERIES_BYTES;
+    let mut letters = Vec::new();
+    let mut parts = Vec::new();
+    for path in files {
+        let bytes = folder::read(path, &mut left).map_err(at(path))?;
+        if mbox::is_mail(&bytes) {
+            let read = mbox::letters(&bytes).map_err(at(path))?;
+            letters.extend(read.clone());
+            let own = read.into_iter().filter(|l| l.patch.is_some() && !l.is_reply);
+            parts.extend(own.map(part));
+        } else {
+            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            let subject = folder::subject_of(&bytes);
+            let patch = folder::unix_lines(Patch {
+                name,
+                subject,
+                bytes,
+                notes: vec![],
+            });
+            parts.push(Part { patch, letter: None });
+        }
+    }
+    let all_mail = parts.iter().all(|part| part.letter.is_some());
+    if !all_mail {
+        return Ok(Submission {
+            parts,
+            ..Submission::default()
+        });
+    }
+    let first = files.first().map_or(Path::new(""), PathBuf::as_path);
+    let picked = thread::pick(letters).map_err(at(first))?;
+    Ok(submitted(picked))
+}
+
+fn submitted(picked: thread::Picked) -> Submission {
+    Submission {
+        parts: picked.letters.into_iter().map(part).collect(),
+        cover: picked.cover,
+        notes: picked.notes,
+        ..Submission::default()
+    }
+}
+
+fn part(mut letter: Letter) -> Part {
+    let patch = folder::unix_lines(Patch {
+        name: String::new(),
+        subject: letter.title.clone(),
+        bytes: letter.patch.take().unwrap_or_default(),
+        notes: vec![],
+    });
+    Part {
+        patch,
+        letter: Some(letter),
+    }
+}
+
+/// `REPO:FROM..TO`, or `FROM..TO` of `repo` (here, where none is named).
+fn from_range(given: &str, repo: Option<&Path>, cancel: &Cancel) -> Result<Submission, IntakeError> {
+    let nothing = || IntakeError::Nothing { given: given.to_owned() };
+    let (repo, range) = match (repo, given.rsplit_once(':')) {
+        (Some(repo), _) => (repo, given),
+        (None, Some((repo, range))) => (Path::new(repo), range),
+        (None, None) => (Path::new("."), given),
+    };
+    let (from, to) = range.split_once("..").ok_or_else(nothing)?;
+    let to = to.trim_start_matches('.');
+    let legal = |rev: &str| !rev.is_empty() && !rev.starts_with('-') && !rev.contains(char::is_whitespace);
+    if !legal(from) || !(to.is_empty() || legal(to)) || !repo.is_dir() {
+        return Err(nothing());
+    }
+    let to = if to.is_empty() { "HEAD" } else { to };
+    let mail = git::format_patch(repo, from, to, cancel)?;
+    let name = format!("{from}-{to}");
+    if mail.is_empty() {
+        return Err(IntakeError::Empty { given: given.to_owned() });
+    }
+    let picked = thread::pick(mbox::letters(&mail).map_err(at(repo))?).map_err(at(repo))?;
+    let mut submission = submitted(picked);
+    // Nobody has sent these: there is nobody to answer but their author.
+    for letter in submission.parts.iter_mut().filter_map(|p| p.letter.as_mut()) {
+        letter.message_id = None;
+    }
+    submission.name = name;
+    Ok(submission)
+}
+
+/// A patch as a file of its own, which reads back as the same patch.
+#[must_use]
+pub fn patch_file(part: &Part, number: usize, total: usize) -> Vec<u8> {
+    let Some(letter) = &part.letter else {
+        return part.patch.bytes.clone();
+    };
+    let commit = letter.commit.as_deref().unwrap_or("0000000000000000000000000000000000000000");
+    let mut out = format!("From {commit} Mon Sep 17 00:00:00 2001\n").into_bytes();
+    if let Some(from) = &letter.from {
+        out.extend_from_slice(format!("From: {}\n", super::mail::mailbox(from)).as_bytes());
+    }
+    let subject = format!("[PATCH {number}/{total}] {}", part.patch.subject);
+    out.extend_from_slice(format!("Subject: {}\n\n", super::mail::text(&subject)).as_bytes());
+    for line in part.patch.bytes.split_inclusive(|b| *b == b'\n') {
+        let quotes = line.iter().take_while(|b| **b == b'>').count();
+        if line[quotes..].starts_with(b"From ") {
+            out.push(b'>');
+        }
+        out.extend_from_slice(line);
+    }
+    out
+}

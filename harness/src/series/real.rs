@@ -1,0 +1,547 @@
+//! The check of a series on real kernels: takes it in, applies it, and gives the rest to [`ci`](super::ci)
+//! with a run's folder, builds and machines behind it.
+
+use super::advice;
+use super::base::{self, BaseError};
+use super::ci::{self, Asked, Build, Works, boot_case};
+use super::intake::{self, IntakeError, Submission};
+use super::matrix::{self, CaseText, MatrixText};
+use super::reply::{self, Circumstances};
+use super::report::{PatchLine, Problem, Report};
+use super::step::Step;
+use super::touched::{Touched, Wanted};
+use crate::host::{Mode, ProcessError, SandboxError};
+use crate::judge::Rule;
+use crate::kernel::{self, Built, Infra, KernelError, Ladder, Warning};
+use crate::plan::{self, Plan};
+use crate::run::{CellRecord, Config, Event, Lab, RunError, Summary, Until, with_causes};
+use crate::source::series::SeriesKind;
+use crate::source::{
+    Apply, ApplyError, ApplyFailure, Cache, Cancel, Identity, Mailbox, Pristine, Series, Stopped,
+};
+use crate::spec::{self, Folders, Spec};
+use crate::store::{RunDir, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What a check is asked for.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// The series, as given.
+    pub given: Vec<String>,
+    /// Where a bare range is looked for.
+    pub repo: Option<PathBuf>,
+    /// What it is put on, as given.
+    pub base: String,
+    /// Which workloads.
+    pub wanted: Wanted,
+    /// How long the pressure is kept up.
+    pub budget: Duration,
+    /// Pairs that are looked at where nothing is found.
+    pub looks: u32,
+    /// Most pairs for a suspicion.
+    pub pairs_max: u32,
+    /// Seed of every case.
+    pub seed: u64,
+    /// Fragments, by name or path.
+    pub kconfigs: Vec<String>,
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: String,
+    /// Who sends the reply.
+    pub sender: Option<Mailbox>,
+    /// Folder with kconfigs/.
+    pub root: PathBuf,
+    /// Folder of runs.
+    pub runs: PathBuf,
+    /// Kernels, sources and build folders.
+    pub cache: Cache,
+    /// Whether patches are shut in.
+    pub sandbox: Mode,
+    /// CPUs that builds and machines may use.
+    pub cores: u32,
+    /// Arguments as given, for the record.
+    pub args: Vec<String>,
+}
+
+/// Why a check could not be made.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The series cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Intake(#[from] IntakeError),
+    /// The base is none.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Base(#[from] BaseError),
+    /// More patches than are checked one by one.
+    #[error("the series has {patches} patches; at most {PATCHES_MAX} are checked one by one")]
+    #[diagnostic(help("check it in parts, each as a range of commits on top of the one before"))]
+    TooMany {
+        /// How many.
+        patches: usize,
+    },
+    /// No record can be kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunError),
+}
+
+impl From<StoreError> for CheckError {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// Most patches of a series.
+pub const PATCHES_MAX: usize = 128;
+
+/// Checks a series to its end. `show` gets each event in order.
+///
+/// # Errors
+/// [`CheckError`]; that something is wrong with the series is no error.
+pub async fn check(
+    wishes: &Wishes,
+    mut show: impl FnMut(&Event) + Send,
+    cancel: watch::Receiver<bool>,
+) -> Result<(Summary, Report), CheckError> {
+    let submission = intake::read(&wishes.given, wishes.repo.as_deref(), &Cancel::default())?;
+    if submission.parts.len() > PATCHES_MAX {
+        return Err(CheckError::TooMany {
+            patches: submission.parts.len(),
+        });
+    }
+    let source = base::source(&wishes.base, submission.base_commit.as_deref())?;
+    let dir = RunDir::create(&wishes.runs, &format!("series-{}", submission.name))?;
+    let patches = keep(&dir, &submission)?;
+    let text = MatrixText {
+        source,
+        kconfigs: wishes.kconfigs.clone(),
+        patches,
+        accel: wishes.accel.clone(),
+        seed: wishes.seed,
+        cases: vec![boot_case()],
+    };
+    let (spec, plan) = parsed(&text, dir.path(), &wishes.root)?;
+    let config = Config {
+        until: Until::Judged,
+        spec: Arc::new(spec),
+        plan,
+        root: wishes.root.clone(),
+        runs: wishes.runs.clone(),
+        resume: None,
+        cache: wishes.cache.clone(),
+        sandbox: wishes.sandbox,
+        cores: wishes.cores,
+        freeze: false,
+        args: wishes.args.clone(),
+    };
+    let lab = Lab::open(config, dir, &mut show, cancel)?;
+    let works = Real {
+        lab,
+        text,
+        ladder: Ladder::default(),
+        built: BTreeMap::new(),
+        touched: Touched::default(),
+        environment: Vec::new(),
+    };
+    works.all(wishes, &submission).await
+}
+
+/// Writes each patch into the run's folder; returns their file names.
+fn keep(dir: &RunDir, submission: &Submission) -> Result<Vec<String>, StoreError> {
+    let folder = dir.path().join("patches");
+    std::fs::create_dir_all(&folder).map_err(|source| StoreError::Io {
+        path: folder.clone(),
+        source,
+    })?;
+    let total = submission.parts.len();
+    let mut names = Vec::new();
+    for (index, part) in submission.parts.iter().enumerate() {
+        let name = part.patch.name.clone();
+        let bytes = intake::patch_file(part, index + 1, total);
+        dir.write_bytes(&format!("patches/{name}"), &bytes)?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn parsed(text: &MatrixText, dir: &Path, root: &Path) -> Result<(Spec, Plan), RunError> {
+    let folders = Folders {
+        kconfigs: root.join("kconfigs"),
+        patches: root.join("patches"),
+    };
+    let spec = spec::parse(&dir.join("spec.yaml"), text.text().as_bytes(), &folders)
+        .map_err(|e| RunError::Plan(e.render_plain()))?;
+    let plan = plan::expand(&spec).map_err(|e| RunError::Plan(e.render_plain()))?;
+    Ok((spec, plan))
+}
+
+/// Real kernels and machines.
+struct Real<'a> {
+    lab: Lab<'a>,
+    text: MatrixText,
+    ladder: Ladder,
+    built: BTreeMap<usize, Arc<Built>>,
+    touched: Touched,
+    environment: Vec<String>,
+}
+
+/// What applying found out.
+struct Applied {
+    /// The base, for readers.
+    shown: String,
+    notes: Vec<String>,
+    touched: Touched,
+    failure: Option<(usize, ApplyFailure)>,
+    /// For each patch.
+    advice: Vec<Vec<String>>,
+}
+
+impl Real<'_> {
+    async fn all(mut self, wishes: &Wishes, submission: &Submission) -> Result<(Summary, Report), CheckError> {
+        let mut report = self.begin(wishes, submission);
+        self.step(Step::Read {
+            title: report.title.clone(),
+            patches: report.patches.iter().map(|p| p.title.clone()).collect(),
+            notes: submission.notes.clone(),
+        })?;
+        let goes_on = self.apply(&mut report).await?;
+        if goes_on {
+            let chosen = self.touched.choose(&wishes.wanted);
+            report.not_exercised = self.touched.not_exercised(&chosen);
+            report.workloads = chosen;
+            self.step(Step::Chosen {
+                workloads: report.workloads.clone(),
+                not_exercised: report.not_exercised.clone(),
+            })?;
+            let case = |name: &str| CaseText {
+                name: name.to_owned(),
+                workload: name.to_owned(),
+                budget: wishes.budget,
+            };
+            let asked = Asked {
+                cases: report.workloads.iter().map(|c| case(&c.workload)).collect(),
+                looks: wishes.looks,
+                rule: Rule {
+                    pairs_max: wishes.pairs_max,
+                    ..Rule::default()
+                },
+            };
+            ci::check(&mut self, &asked, &mut report).await?;
+        }
+        self.end(wishes, submission, report)
+    }
+
+    fn begin(&self, wishes: &Wishes, submission: &Submission) -> Report {
+        let patch = |(index, part): (usize, &intake::Part)| PatchLine {
+            number: index + 1,
+            title: part.patch.subject.clone(),
+            file: part.patch.name.clone(),
+            commit: part.letter.as_ref().and_then(|l| l.commit.clone()),
+            ..PatchLine::default()
+        };
+        let mut again = format!("patchproof series SERIES --base {}", wishes.base);
+        match &wishes.wanted {
+            Wanted::Touched => {}
+            Wanted::All => again.push_str(" --all"),
+            Wanted::Named(names) => again.push_str(&format!(" --workloads {}", names.join(","))),
+        }
+        again.push_str(&format!(" --budget {}s --seed {}", wishes.budget.as_secs(), wishes.seed));
+        Report {
+            series: submission.given.clone(),
+            title: submission.title.clone(),
+            patches: submission.parts.iter().enumerate().map(patch).collect(),
+            base: wishes.base.clone(),
+            base_commit: submission.base_commit.clone(),
+            notes: submission.notes.clone(),
+            sandbox: wishes.sandbox == Mode::Bubblewrap,
+            run: self.lab.dir().id().to_owned(),
+            again,
+            ..Report::default()
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), RunError> {
+        Ok(self.lab.event(&Event::SeriesStep(step))?)
+    }
+
+    /// Applies everything, and has checkpatch look at it; whether it makes sense to go on.
+    async fn apply(&mut self, report: &mut Report) -> Result<bool, RunError> {
+        let request = self.lab.request(&matrix::kernel(self.text.patches.len()));
+        let request = request.map_err(RunError::Plan)?;
+        let cache = self.lab.config().cache.clone();
+        let dir = self.lab.dir().path().join("patches");
+        let files = self.text.patches.clone();
+        let applied = self
+            .lab
+            .blocking(move |cancel| applied(&request, &cache, &dir, &files, cancel))
+            .await?;
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(why) => {
+                report.open.push(why);
+                report.exit = 3;
+                return Ok(false);
+            }
+        };
+        report.base = applied.shown;
+        self.touched = applied.touched;
+        for (line, advice) in report.patches.iter_mut().zip(applied.advice) {
+            line.advice = advice;
+        }
+        let advised: Vec<(usize, Vec<String>)> =
+            report.patches.iter().map(|p| (p.number, p.advice.clone())).collect();
+        for (patch, lines) in advised.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+            self.step(Step::Checkpatch { patch, lines })?;
+        }
+        let Some((patch, failure)) = applied.failure else {
+            report.notes.extend(applied.notes.iter().cloned());
+            self.step(Step::Applies { notes: applied.notes })?;
+            return Ok(true);
+        };
+        let problem = Problem::Apply {
+            patch,
+            file: failure.file,
+            hunk: failure.hunk,
+            reason: failure.reason,
+        };
+        self.step(Step::DoesNotApply {
+            what: problem.line(report),
+        })?;
+        report.problems.push(problem);
+        report.verdict = super::Word::Fail;
+        report.exit = 1;
+        Ok(false)
+    }
+
+    fn end(
+        mut self,
+        wishes: &Wishes,
+        submission: &Submission,
+        mut report: Report,
+    ) -> Result<(Summary, Report), CheckError> {
+        let around = Circumstances {
+            sender: wishes.sender.clone(),
+            date: jiff::Zoned::now().strftime("%a, %d %b %Y %H:%M:%S %z").to_string(),
+            environment: std::mem::take(&mut self.environment),
+        };
+        let dir = self.lab.dir();
+        report.reply = Some(dir.path().join("reply.eml"));
+        dir.write_bytes("reply.eml", reply::reply(&report, submission, &around).as_bytes())?;
+        dir.write("series.json", &report)?;
+        self.lab.event(&Event::Series(Box::new(report.clone())))?;
+        let summary = self.lab.finish(report.exit)?;
+        Ok((summary, report))
+    }
+
+    /// A kernel's words for the reply.
+    fn describe(&mut self, built: &Built, accel: &str) {
+        let record = &built.record;
+        let fragments: Vec<String> = record
+            .fragments
+            .iter()
+            .filter_map(|f| Some(f.file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        let compiler = record.toolchain.as_ref().map_or_else(String::new, |t| t.compiler_version.clone());
+        self.environment = vec![
+            format!("base: {}", record.source_shown),
+            format!("configuration: tinyconfig with the fragments {}", fragments.join(", ")),
+            format!("compiler: {compiler}"),
+            format!("machine: QEMU, 2 CPUs, 300 MiB ({accel})"),
+        ];
+    }
+}
+
+/// The blocking part: the base's tree, what the patches do to it, and checkpatch.
+fn applied(
+    request: &kernel::Request,
+    cache: &Cache,
+    dir: &Path,
+    files: &[String],
+    cancel: &Cancel,
+) -> Result<Applied, String> {
+    let words = |e: &dyn std::error::Error| with_causes(e);
+    let identity = Identity::of(&request.source, cache, cancel).map_err(|e| words(&e))?;
+    let pristine = Pristine::of(&identity, cache, request.sandbox, cancel).map_err(|e| words(&e))?;
+    let apply = Apply {
+        tree: &pristine.tree,
+        repo: pristine.repo.as_deref(),
+        without: &BTreeMap::new(),
+        mode: request.sandbox,
+        cache,
+        cancel,
+    };
+    let series: Vec<&Series> = request.series.iter().collect();
+    let mut done = Applied {
+        shown: identity.shown.clone(),
+        notes: Vec::new(),
+        touched: Touched::default(),
+        failure: None,
+        advice: Vec::new(),
+    };
+    match apply.run(&series) {
+        Ok(delta) => {
+            done.notes = delta.notes.iter().map(crate::run::note_words).collect();
+            for patch in &delta.patches {
+                done.touched.add(&patch.files);
+            }
+        }
+        Err(ApplyError::Failure(failure)) => {
+            let own = |s: &&Series| s.kind != SeriesKind::Racepoint && s.name == failure.series;
+            let at = request.series.iter().position(|s| own(&s)).unwrap_or(0);
+            done.failure = Some((at + 1, *failure));
+        }
+        Err(other) => return Err(words(&other)),
+    }
+    if pristine.tree.join(advice::SCRIPT).is_file() {
+        for file in files {
+            let said = advice::checkpatch(&pristine.tree, dir, file, request.sandbox, cancel);
+            // Without perl there is no advice; that is no reason to stop.
+            done.advice.push(said.unwrap_or_else(|e| vec![format!("checkpatch.pl did not run: {e}")]));
+        }
+    }
+    Ok(done)
+}
+
+/// What an error of a build means for the series that was built.
+fn broken(error: KernelError, part: usize) -> Build {
+    if error.is_stop() {
+        return Build::Stopped;
+    }
+    let message = match error {
+        KernelError::Build(failure) => {
+            return Build::Broken {
+                file: failure.file,
+                line: failure.line,
+                message: failure.message,
+            };
+        }
+        KernelError::Config(missing) if part > 0 => {
+            let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        }
+        KernelError::Apply(failure) if part > 0 => with_causes(failure.as_ref()),
+        // The base built within the same bounds: it is the series that wants more.
+        KernelError::Infra(Infra::Stopped(Stopped::Process(
+            stopped @ (ProcessError::Deadline { .. } | ProcessError::Sandbox(SandboxError::Disk { .. })),
+        ))) if part > 0 => format!("the build had to be ended: {stopped}"),
+        other => {
+            let help = miette::Diagnostic::help(&other).map_or_else(String::new, |h| format!(" ({h})"));
+            return Build::Infra(format!("{}{help}", with_causes(&other)));
+        }
+    };
+    Build::Broken {
+        file: None,
+        line: None,
+        message,
+    }
+}
+
+impl Works for Real<'_> {
+    type Error = RunError;
+
+    async fn build(&mut self, part: usize) -> Result<Build, RunError> {
+        let ladder = std::mem::take(&mut self.ladder);
+        let (ladder, built) = self.lab.kernel(&matrix::kernel(part), ladder).await?;
+        self.ladder = ladder;
+        match built {
+            Ok(built) => {
+                let build_s = built.build_s;
+                if part == 0 && self.text.accel == "auto" {
+                    // Decided once, on the base: a patched kernel that does not boot is no reason for another.
+                    let choice = self.lab.accel(&built).await;
+                    self.text.accel = choice.accel.to_string();
+                }
+                self.built.insert(part, built);
+                Ok(Build::Built(build_s))
+            }
+            Err(error) => Ok(broken(error, part)),
+        }
+    }
+
+    async fn look_at_builds(&mut self, report: &mut Report) -> Result<(), RunError> {
+        // Its lock keeps others from moving the base.
+        self.ladder = Ladder::default();
+        let mut compiled = BTreeSet::new();
+        let mut warned: Vec<(usize, Vec<Warning>)> = Vec::new();
+        for (&part, built) in self.built.iter().filter(|(part, _)| **part > 0) {
+            let log = std::fs::read(built.dir.join("build.log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            compiled.extend(kernel::compiled(&log));
+            let touched = |w: &Warning| self.touched.files.contains(&*w.file.to_string_lossy());
+            warned.push((part, kernel::warnings(&log).into_iter().filter(touched).collect()));
+        }
+        let last = self.built.last_key_value().map(|(_, built)| Arc::clone(built));
+        if let Some(last) = last.filter(|_| self.built.len() > 1) {
+            let accel = self.text.accel.clone();
+            self.describe(&last, &accel);
+            report.not_compiled = self.uncompiled(&compiled);
+        }
+        if warned.iter().any(|(_, warnings)| !warnings.is_empty()) {
+            let mut known = self.warnings_of_base().await?;
+            for (part, warnings) in warned {
+                let new: Vec<Warning> =
+                    warnings.into_iter().filter(|w| !known.iter().any(|k| k.is_same(w))).collect();
+                if let Some(line) = report.patches.get_mut(part - 1) {
+                    line.warnings = new
+                        .iter()
+                        .map(|w| format!("{}:{}: {}", w.file.display(), w.line, w.message))
+                        .collect();
+                }
+                known.extend(new);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, case: &CaseText) -> Result<(), RunError> {
+        self.text.cases.retain(|known| known.name != case.name);
+        self.text.cases.push(case.clone());
+        let root = self.lab.config().root.clone();
+        let (spec, plan) = parsed(&self.text, self.lab.dir().path(), &root)?;
+        self.lab.grow(spec, plan)
+    }
+
+    async fn run(&mut self, part: usize, case: &str, nth: u32) -> Result<Option<CellRecord>, RunError> {
+        let id = matrix::cell(part, case, nth);
+        let missing = || RunError::Plan(format!("the plan has no cell {id}"));
+        let cell = self.lab.config().plan.cells.iter().find(|c| c.id == id).cloned().ok_or_else(missing)?;
+        let built = self.built.get(&part).cloned().ok_or_else(missing)?;
+        self.lab.cell(&cell, &built).await
+    }
+
+    fn tell(&mut self, step: Step) -> Result<(), RunError> {
+        self.step(step)
+    }
+}
+
+impl Real<'_> {
+    /// The touched sources that no build has made an object of.
+    fn uncompiled(&self, compiled: &BTreeSet<PathBuf>) -> Vec<String> {
+        let source = |file: &&String| file.ends_with(".c") || file.ends_with(".S");
+        let kernel = |file: &&String| !["tools/", "samples/", "scripts/"].iter().any(|dir| file.starts_with(dir));
+        let made = |file: &&String| compiled.contains(&Path::new(file.as_str()).with_extension("o"));
+        let files = self.touched.files.iter().filter(source).filter(kernel);
+        files.filter(|file| !made(file)).cloned().collect()
+    }
+
+    /// What the compiler says of the touched files as they are on base.
+    async fn warnings_of_base(&mut self) -> Result<Vec<Warning>, RunError> {
+        let request = self.lab.request(&matrix::kernel(0)).map_err(RunError::Plan)?;
+        let cache = self.lab.config().cache.clone();
+        let code = self.touched.files.iter().filter(|f| f.ends_with(".c"));
+        let files: Vec<PathBuf> = code.map(PathBuf::from).collect();
+        let silent: kernel::Progress = Arc::new(|_| {});
+        let said = self
+            .lab
+            .blocking(move |cancel| kernel::recompile(&request, &files, &cache, &silent, cancel))
+            .await?;
+        // A base that cannot be asked leaves every warning new: told rather than hidden.
+        Ok(said.map(|log| kernel::warnings(&log)).unwrap_or_default())
+    }
+}
