@@ -38,7 +38,7 @@ pub use types::{
     MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
-pub use units::parse_bytes;
+pub use units::{parse_bytes, parse_duration};
 
 use read::{Check, Table};
 use yaml::{Node, Value};
