@@ -4,6 +4,7 @@
 mod boot;
 mod incremental;
 mod overhead;
+mod seeds;
 
 use crate::{exit_code, patchproof, setup, target_dir};
 use anyhow::Result;
@@ -25,17 +26,20 @@ pub enum Part {
     Model,
     /// The demo's cells, ten times each: found n of 10, clean n of 10
     Detect,
+    /// The cells of the five historic bugs, twenty times each: found n of 20, with intervals and medians
+    Seeds,
     /// The search for a culprit by simulation, beside what others do
     Bisect,
 }
 
-const ALL: [Part; 7] = [
+const ALL: [Part; 8] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
     Part::Overhead,
     Part::Model,
     Part::Detect,
+    Part::Seeds,
     Part::Bisect,
 ];
 /// Pairs of boots, and of cache look-ups.
@@ -64,6 +68,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Overhead => overhead::overhead(&patchproof)?,
             Part::Model => example("guest-tests", "model_bench")?,
             Part::Detect => code = detect(&patchproof)?,
+            Part::Seeds => code = seeds::seeds(&patchproof)?,
             Part::Bisect => example("harness", "bisect_bench")?,
         }
     }

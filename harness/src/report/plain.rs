@@ -61,10 +61,12 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             } else {
                 format!(" ({done} of them done before)")
             };
-            vec![format!(
-                "{cells}{earlier} on {kernels}, recorded in {}",
-                dir.display()
-            )]
+            let what = match (cells.as_str(), done) {
+                // Cells that are chosen on the way are not known yet.
+                ("0 cells", 0) => kernels,
+                _ => format!("{cells}{earlier} on {kernels}"),
+            };
+            vec![format!("{what}, recorded in {}", dir.display())]
         }
         Event::KernelStarted { .. } => Vec::new(),
         Event::KernelStep {

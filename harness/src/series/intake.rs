@@ -247,7 +247,7 @@ fn from_range(given: &str, repo: Option<&Path>, cancel: &Cancel) -> Result<Submi
 
 /// A patch as a file of its own, which reads back as the same patch.
 #[must_use]
-pub fn patch_file(part: &Part, number: usize, total: usize) -> Vec<u8> {
+pub fn patch_file(part: &Part) -> Vec<u8> {
     let Some(letter) = &part.letter else {
         return part.patch.bytes.clone();
     };
@@ -256,7 +256,8 @@ pub fn patch_file(part: &Part, number: usize, total: usize) -> Vec<u8> {
     if let Some(from) = &letter.from {
         out.extend_from_slice(format!("From: {}\n", super::mail::mailbox(from)).as_bytes());
     }
-    let subject = format!("[PATCH {number}/{total}] {}", part.patch.subject);
+    // Without a count: each file is a series of one to whoever reads it by itself.
+    let subject = format!("[PATCH] {}", part.patch.subject);
     out.extend_from_slice(format!("Subject: {}\n\n", super::mail::text(&subject)).as_bytes());
     for line in part.patch.bytes.split_inclusive(|b| *b == b'\n') {
         let quotes = line.iter().take_while(|b| **b == b'>').count();
@@ -266,4 +267,100 @@ pub fn patch_file(part: &Part, number: usize, total: usize) -> Vec<u8> {
         out.extend_from_slice(line);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../patches/examples");
+    const DIFF: &str = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
+
+    fn take(given: &[&str]) -> Result<Submission, IntakeError> {
+        let given: Vec<String> = given.iter().map(|g| (*g).to_owned()).collect();
+        read(&given, None, &Cancel::default())
+    }
+
+    #[test]
+    fn a_thread_as_b4_saves_it_is_put_in_order_and_keeps_its_mails() {
+        let bad = take(&[&format!("{EXAMPLES}/zswap-bad.mbox")]).expect("a series");
+        let titles: Vec<&str> = bad.parts.iter().map(|p| p.patch.subject.as_str()).collect();
+        assert_eq!(titles.len(), 5);
+        assert_eq!(titles[2], "mm/zswap: leave loaded folios clean");
+        assert_eq!(bad.title, "mm/zswap: cheaper loads");
+        assert_eq!(bad.base_commit.as_deref(), Some("adc218676eef25575469234709c2d87185ca223a"));
+        assert_eq!(bad.notes, ["v2 is taken, the newest; v1 and what is older is left out"]);
+        let third = bad.parts[2].letter.as_ref().expect("its mail");
+        assert_eq!(third.message_id.as_deref(), Some("20260301100000.2-3-jane@example.org"));
+        assert_eq!(third.to[0].address, "linux-mm@kvack.org");
+    }
+
+    #[test]
+    fn each_patch_reads_back_as_itself() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let odd = format!("From here on\n>From there\n\nFrom git@z Thu Jan  1 00:00:00 1970\n{DIFF}");
+        let part = Part {
+            patch: Patch {
+                name: "0001-x.patch".into(),
+                subject: "mm: ä".into(),
+                bytes: odd.clone().into_bytes(),
+                notes: vec![],
+            },
+            letter: Some(Letter::default()),
+        };
+        let path = dir.path().join("0001-x.patch");
+        std::fs::write(&path, patch_file(&part)).expect("it can be written");
+        let back = Series::load(&path).expect("a series of one");
+        assert_eq!(String::from_utf8_lossy(&back.patches[0].bytes), odd);
+        assert_eq!(back.patches[0].subject, "mm: ä");
+    }
+
+    #[test]
+    fn a_folder_without_a_description_goes_by_counts_or_by_names() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+        put("a.patch", &format!("Subject: [PATCH 2/2] two\n\n{DIFF}"));
+        put("b.patch", &format!("Subject: [PATCH 1/2] one\n\n{DIFF}"));
+        put("notes.txt", "nothing");
+        let path = dir.path().to_str().expect("a plain path").to_owned();
+        let names = |s: &Submission| s.parts.iter().map(|p| p.patch.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&take(&[&path]).expect("a series")), ["0001-one.patch", "0002-two.patch"]);
+        std::fs::remove_file(dir.path().join("b.patch")).expect("it is there");
+        let error = take(&[&path]).expect_err("a part is missing");
+        assert!(error.to_string().contains("patch 1/2 is missing"), "{error}");
+        put("a.patch", DIFF);
+        put("b.patch", DIFF);
+        assert_eq!(names(&take(&[&path]).expect("a series")), ["0001-a.patch", "0002-b.patch"]);
+    }
+
+    #[test]
+    fn a_range_of_commits_is_a_series_with_its_hashes() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let git = |args: &[&str]| {
+            let ids = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org"];
+            let cmd = crate::host::Cmd::new("git").args(ids).args(args.iter().copied()).cwd(dir.path());
+            let done = cmd.run().expect("git runs");
+            assert!(done.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            String::from_utf8_lossy(&done.stdout).trim().to_owned()
+        };
+        git(&["init", "-q"]);
+        for (n, subject) in ["base", "one", "two"].iter().enumerate() {
+            std::fs::write(dir.path().join("x"), format!("{n}\n")).expect("written");
+            git(&["add", "x"]);
+            git(&["commit", "-qm", subject]);
+        }
+        let path = dir.path().to_str().expect("a plain path");
+        let series = take(&[&format!("{path}:HEAD~2..HEAD")]).expect("a series");
+        let titles: Vec<&str> = series.parts.iter().map(|p| p.patch.subject.as_str()).collect();
+        assert_eq!(titles, ["one", "two"]);
+        let commit = series.parts[1].letter.as_ref().and_then(|l| l.commit.clone());
+        assert_eq!(commit, Some(git(&["rev-parse", "HEAD"])));
+        let bare = read(&["HEAD~1..".to_owned()], Some(dir.path()), &Cancel::default());
+        assert_eq!(bare.expect("a series").parts.len(), 1);
+        for wrong in ["HEAD..HEAD", "nonsense..HEAD", "--output=/tmp/x..HEAD", "nothing"] {
+            let error = take(&[&format!("{path}:{wrong}")]).expect_err(wrong);
+            assert!(!error.to_string().is_empty());
+        }
+        assert!(!Path::new("/tmp/x..HEAD").exists());
+    }
 }

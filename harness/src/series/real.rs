@@ -159,11 +159,10 @@ fn keep(dir: &RunDir, submission: &Submission) -> Result<Vec<String>, StoreError
         path: folder.clone(),
         source,
     })?;
-    let total = submission.parts.len();
     let mut names = Vec::new();
-    for (index, part) in submission.parts.iter().enumerate() {
+    for part in &submission.parts {
         let name = part.patch.name.clone();
-        let bytes = intake::patch_file(part, index + 1, total);
+        let bytes = intake::patch_file(part);
         dir.write_bytes(&format!("patches/{name}"), &bytes)?;
         names.push(name);
     }
