@@ -74,7 +74,11 @@ impl Victim {
     fn shared(&self) -> Vec<(PathBuf, blake3::Hash)> {
         let root = self.cache.root();
         let mut all = Vec::new();
-        for part in ["worktrees", "sources", "ccache"].map(|p| root.join(p)).into_iter().chain([self.home()]) {
+        for part in ["worktrees", "sources", "ccache"]
+            .map(|p| root.join(p))
+            .into_iter()
+            .chain([self.home()])
+        {
             if part.is_dir() {
                 let list = manifest::list(&part).unwrap();
                 let read = manifest::read(&part, &list, &StatCache::default()).unwrap();
@@ -127,7 +131,9 @@ fn a_makefile_reaches_nothing_outside_of_its_layers() {
     ];
     let mut hook = String::from("hook:\n");
     for place in &places {
-        hook.push_str(&format!("\t-@(echo x > {place}) 2>/dev/null && echo 'got out: {place}'\n"));
+        hook.push_str(&format!(
+            "\t-@(echo x > {place}) 2>/dev/null && echo 'got out: {place}'\n"
+        ));
     }
     for attempt in [
         format!("bash -c 'echo x > /dev/tcp/127.0.0.1/{port}'"),
@@ -137,17 +143,24 @@ fn a_makefile_reaches_nothing_outside_of_its_layers() {
         "unshare -U true".to_owned(),
         "kill -9 1".to_owned(),
     ] {
-        hook.push_str(&format!("\t-@({attempt}) >/dev/null 2>&1 && echo 'got through: {attempt}' | cut -c1-40\n"));
+        hook.push_str(&format!(
+            "\t-@({attempt}) >/dev/null 2>&1 && echo 'got through: {attempt}' | cut -c1-40\n"
+        ));
     }
     // What it may: its own layers, and leaving somebody behind.
-    hook.push_str("\t-@echo planted > /build/planted; echo 'int evil;' >> /src/mm/swapfile.c; setsid sleep 1000 &\n");
+    hook.push_str(
+        "\t-@echo planted > /build/planted; echo 'int evil;' >> /src/mm/swapfile.c; setsid sleep 1000 &\n",
+    );
     victim.toy.edit("Makefile", "hook:\n\t@:\n", &hook);
     victim.toy.commit("Makefile: attack");
     let attack = victim.series("attack");
     let built = victim.build(vec![attack]).unwrap();
     let log = log_of(&built);
     // Killing the sandbox's own init is nobody's gain; whether a process may signal it is the kernel's word.
-    let out: Vec<&str> = log.lines().filter(|l| l.starts_with("got ") && !l.contains("kill")).collect();
+    let out: Vec<&str> = log
+        .lines()
+        .filter(|l| l.starts_with("got ") && !l.contains("kill"))
+        .collect();
     assert!(out.is_empty(), "{out:?}");
     assert_eq!(victim.shared(), before);
     assert!(listener.accept().is_err(), "nobody called");
@@ -175,7 +188,9 @@ fn the_compilers_cache_cannot_be_poisoned() {
         \t-@cd /tmp && unset CCACHE_READONLY && PATH=/tmp/bin:$$PATH CCACHE_READONLY= ccache gcc -c -o /tmp/x.o /src/mm/zswap.c\n\
         \t-@CCACHE_DIR=/ccache CCACHE_NOREADONLY=1 ccache --set-config=compiler=/tmp/bin/gcc\n\
         \t-@for f in $$(find /ccache -type f); do echo x > $$f && echo \"poisoned $$f\"; done 2>/dev/null\n";
-    victim.toy.edit("Makefile", "hook:\n\t@:\n", &format!("hook:\n{wrapper}"));
+    victim
+        .toy
+        .edit("Makefile", "hook:\n\t@:\n", &format!("hook:\n{wrapper}"));
     victim.toy.edit("mm/zswap.c", "x + 1;", "1 + x;");
     victim.toy.commit("Makefile: poison");
     let poison = victim.series("poison");
@@ -191,20 +206,34 @@ fn links_left_in_a_build_folder_lead_nowhere() {
     victim.build(vec![]).unwrap();
     let secret = victim.home().join("secret");
     for (name, recipe) in [
-        ("image", format!("ln -sf {} $(O)/arch/x86/boot/bzImage", secret.display())),
-        ("folder", format!("rm -rf $(O)/arch/x86/boot && ln -s {} $(O)/arch/x86/boot", victim.home().display())),
+        (
+            "image",
+            format!("ln -sf {} $(O)/arch/x86/boot/bzImage", secret.display()),
+        ),
+        (
+            "folder",
+            format!(
+                "rm -rf $(O)/arch/x86/boot && ln -s {} $(O)/arch/x86/boot",
+                victim.home().display()
+            ),
+        ),
         ("config", "ln -sf /etc/passwd $(O)/.config".to_owned()),
         ("fifo", "rm -f $(O)/vmlinux && mkfifo $(O)/vmlinux".to_owned()),
     ] {
         let after = format!("\t@cp script $(O)/arch/x86/boot/bzImage\n\t@{recipe}\n");
-        victim.toy.edit("Makefile", "\t@cp script $(O)/arch/x86/boot/bzImage\n", &after);
+        victim
+            .toy
+            .edit("Makefile", "\t@cp script $(O)/arch/x86/boot/bzImage\n", &after);
         victim.toy.commit(name);
         let series = victim.series(name);
         let error = victim.build(vec![series]).unwrap_err();
         assert!(matches!(error, KernelError::Infra(_)), "{name}: {error:?}");
     }
     let mut said = String::new();
-    std::fs::File::open(&secret).unwrap().read_to_string(&mut said).unwrap();
+    std::fs::File::open(&secret)
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert_eq!(said, "secret\n");
 }
 
@@ -231,7 +260,10 @@ fn what_an_earlier_patch_left_cannot_lead_a_later_one_out() {
     let _ = victim.build_on(&mut ladder, vec![first, second]);
     drop(ladder);
     assert_eq!(victim.shared(), before);
-    assert_eq!(std::fs::read_to_string(victim.home().join("secret")).unwrap(), "secret\n");
+    assert_eq!(
+        std::fs::read_to_string(victim.home().join("secret")).unwrap(),
+        "secret\n"
+    );
     victim.next();
 }
 
@@ -240,9 +272,13 @@ fn a_patch_of_many_files_and_a_binary_one_are_built_like_any_other() {
     let victim = Victim::new();
     victim.build(vec![]).unwrap();
     for n in 0..500 {
-        victim.toy.put(&format!("data/{}/{n}.txt", n % 7), &"x".repeat(2000));
+        victim
+            .toy
+            .put(&format!("data/{}/{n}.txt", n % 7), &"x".repeat(2000));
     }
-    let bytes: String = (0..200_000_u32).map(|n| char::from(u8::try_from(n % 128).unwrap())).collect();
+    let bytes: String = (0..200_000_u32)
+        .map(|n| char::from(u8::try_from(n % 128).unwrap()))
+        .collect();
     victim.toy.put("data/blob", &bytes);
     victim.toy.commit("data: a lot");
     let series = victim.series("data");

@@ -42,7 +42,10 @@ fn check(bench: &Bench, example: &str) -> (Ran, Value, String) {
     ];
     let state = ("PATCHPROOF_STATE_DIR", bench.path("state").into_os_string());
     let ran = run(&args, &[state]);
-    let events = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let events = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let result = events.into_iter().find(|event| event["event"] == "series");
     let result = result.unwrap_or_else(|| panic!("no result: {ran:?}"));
     let reply = std::fs::read_to_string(ran.run_dir().join("reply.eml")).expect("there is a reply");
@@ -53,34 +56,68 @@ fn check(bench: &Bench, example: &str) -> (Ran, Value, String) {
 fn a_good_series_gets_an_all_clear() {
     let Some(_alone) = alone() else { return };
     let (ran, result, reply) = check(&Bench::new(), "zswap-good.mbox");
-    assert_eq!((ran.exit, &result["verdict"]), (0, &Value::from("pass")), "{result:#}");
+    assert_eq!(
+        (ran.exit, &result["verdict"]),
+        (0, &Value::from("pass")),
+        "{result:#}"
+    );
     assert_eq!(result["workloads"][0]["workload"], "zswap_pressure", "{result:#}");
     assert!(result["totals"]["round_trips"].as_u64() > Some(500), "{result:#}");
-    assert!(reply.contains("nothing was found that this series (2 patches on linux-source-6.12"), "{reply}");
-    assert!(reply.contains("Subject: Re: [PATCH v2 0/2] mm/zswap: tidy up erasing\n"), "{reply}");
+    assert!(
+        reply.contains("nothing was found that this series (2 patches on linux-source-6.12"),
+        "{reply}"
+    );
+    assert!(
+        reply.contains("Subject: Re: [PATCH v2 0/2] mm/zswap: tidy up erasing\n"),
+        "{reply}"
+    );
 }
 
 #[test]
 fn the_third_of_five_patches_is_named_for_the_data_that_it_loses() {
     let Some(_alone) = alone() else { return };
     let (ran, result, reply) = check(&Bench::new(), "zswap-bad.mbox");
-    assert_eq!((ran.exit, &result["verdict"]), (1, &Value::from("fail")), "{result:#}");
+    assert_eq!(
+        (ran.exit, &result["verdict"]),
+        (1, &Value::from("fail")),
+        "{result:#}"
+    );
     let problem = &result["problems"][0];
     assert_eq!(problem["patches"], serde_json::json!([3]), "{result:#}");
     assert_eq!(problem["case"], "zswap_pressure", "{result:#}");
     assert_eq!(problem["shown"][0]["found"], 0, "base never shows it: {result:#}");
-    assert!(result["patches"].as_array().expect("patches").iter().all(|p| p["builds"] == true));
-    assert!(reply.contains("In-Reply-To: <20260301100000.2-3-jane@example.org>\n"), "{reply}");
-    assert!(reply.contains("patch 3/5 (\"mm/zswap: leave loaded folios clean\")"), "{reply}");
+    assert!(
+        result["patches"]
+            .as_array()
+            .expect("patches")
+            .iter()
+            .all(|p| p["builds"] == true)
+    );
+    assert!(
+        reply.contains("In-Reply-To: <20260301100000.2-3-jane@example.org>\n"),
+        "{reply}"
+    );
+    assert!(
+        reply.contains("patch 3/5 (\"mm/zswap: leave loaded folios clean\")"),
+        "{reply}"
+    );
 }
 
 #[test]
 fn the_patch_that_does_not_build_is_named_and_so_is_what_mends_it() {
     let Some(_alone) = alone() else { return };
     let (ran, result, reply) = check(&Bench::new(), "zswap-nobuild.mbox");
-    assert_eq!((ran.exit, &result["verdict"]), (1, &Value::from("fail")), "{result:#}");
+    assert_eq!(
+        (ran.exit, &result["verdict"]),
+        (1, &Value::from("fail")),
+        "{result:#}"
+    );
     let problem = &result["problems"][0];
-    assert_eq!((&problem["kind"], &problem["patch"]), (&Value::from("build"), &Value::from(2)), "{result:#}");
+    assert_eq!(
+        (&problem["kind"], &problem["patch"]),
+        (&Value::from("build"), &Value::from(2)),
+        "{result:#}"
+    );
     assert_eq!(problem["file"], "mm/zswap.c", "{result:#}");
     assert_eq!(problem["mended_by"], 3, "{result:#}");
     assert!(reply.contains("zswap_fetch"), "{reply}");

@@ -188,7 +188,12 @@ pub(super) struct Series {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// Configuration fragments, by name or path
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "base,mm,virtme")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "base,mm,virtme"
+    )]
     pub(super) kconfigs: Vec<String>,
     /// What machines run on: auto, kvm or tcg
     #[arg(long, value_name = "WORD", default_value = "auto", value_parser = ["auto", "kvm", "tcg"])]

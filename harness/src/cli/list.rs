@@ -58,7 +58,10 @@ pub(super) fn workloads(json: bool) -> Done {
         }
         println!("{}: {}", info.name, info.doc);
         println!("  needs CONFIG_{}", info.needs.join(", CONFIG_"));
-        for (what, list) in [("exercises", info.files), ("exercises the functions", info.symbols)] {
+        for (what, list) in [
+            ("exercises", info.files),
+            ("exercises the functions", info.symbols),
+        ] {
             if !list.is_empty() {
                 println!("  {what} {}", list.join(", "));
             }

@@ -44,7 +44,11 @@ pub(super) fn series(what: &Series, json: bool) -> Done {
         }
     }
     // What was found of the series counts for more than a report that could not be written.
-    Ok(if all_written || summary.exit == 1 { summary.exit } else { 3 })
+    Ok(if all_written || summary.exit == 1 {
+        summary.exit
+    } else {
+        3
+    })
 }
 
 fn wishes(what: &Series) -> Result<Wishes, Failure> {
@@ -57,7 +61,9 @@ fn wishes(what: &Series) -> Result<Wishes, Failure> {
         let known: Vec<&str> = Workload::all().iter().map(|info| info.name).collect();
         if let Some(wrong) = names.iter().find(|name| !known.contains(&name.as_str())) {
             let known = known.join(", ");
-            return Err(Failure::Usage(format!("there is no workload {wrong}; there are {known}")));
+            return Err(Failure::Usage(format!(
+                "there is no workload {wrong}; there are {known}"
+            )));
         }
     }
     let root = match &what.root {

@@ -89,8 +89,7 @@ pub fn recompile(
     let mut rung = work.rung()?;
     for path in files {
         if let Some(entry) = work.pristine.manifest.entries.get(path) {
-            rung.placed
-                .insert(path.clone(), (*entry, SystemTime::UNIX_EPOCH));
+            rung.placed.insert(path.clone(), (*entry, SystemTime::UNIX_EPOCH));
         }
     }
     let source = cache.scratch()?;

@@ -49,7 +49,9 @@ pub fn warnings(output: &str) -> Vec<Warning> {
         })
     };
     let each = output.lines().filter_map(warning);
-    each.filter(|w| seen.insert(w.clone())).take(WARNINGS_MAX).collect()
+    each.filter(|w| seen.insert(w.clone()))
+        .take(WARNINGS_MAX)
+        .collect()
 }
 
 fn inside(file: &str) -> PathBuf {
@@ -80,7 +82,10 @@ mod tests {
         let log = "  CC      mm/zswap.o\n/src/mm/zswap.c: In function ‘f’:\n/src/mm/zswap.c:12:6: warning: unused variable ‘x’ [-Wunused-variable]\n/src/mm/zswap.c:12:6: warning: unused variable ‘x’ [-Wunused-variable]\n   12 |  int x;\n/src/mm/a.c:3: warning: y\n/src/mm/a.c:4:1: error: z\nld: warning: stack\n";
         let found = warnings(log);
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].file.as_path(), found[0].line), (Path::new("mm/zswap.c"), 12));
+        assert_eq!(
+            (found[0].file.as_path(), found[0].line),
+            (Path::new("mm/zswap.c"), 12)
+        );
         assert_eq!(found[0].message, "unused variable ‘x’ [-Wunused-variable]");
         let moved = Warning {
             line: 99,

@@ -6,8 +6,8 @@ use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
 use crate::machine::{
-    self, Accel, AccelChoice, AccelPref, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd, MachineEvent,
-    MachineRun, agent, initramfs,
+    self, Accel, AccelChoice, AccelPref, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd,
+    MachineEvent, MachineRun, agent, initramfs,
 };
 use crate::plan::Cell;
 use crate::source::cache::Scratch;

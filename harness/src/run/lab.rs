@@ -26,6 +26,7 @@ pub struct Lab<'a> {
     show: &'a mut (dyn FnMut(&Event) + Send),
     cancel: watch::Receiver<bool>,
     interrupted: bool,
+    started: String,
     cells: Vec<CellRecord>,
     kernels: Vec<KernelRecord>,
 }
@@ -49,6 +50,7 @@ impl<'a> Lab<'a> {
             show,
             cancel,
             interrupted: false,
+            started: jiff::Timestamp::now().to_string(),
             cells: Vec::new(),
             kernels: Vec::new(),
         };
@@ -86,7 +88,7 @@ impl<'a> Lab<'a> {
             agent: agent::hash().to_owned(),
             patchproof: env!("CARGO_PKG_VERSION").to_owned(),
             args: config.args.clone(),
-            started: jiff::Timestamp::now().to_string(),
+            started: self.started.clone(),
         };
         Ok(dir.write("run.json", &header)?)
     }

@@ -14,8 +14,8 @@ mod lab;
 mod shell;
 
 pub use dispatch::{Config, RunError, Until, run};
-pub(crate) use evidence::with_causes;
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub(crate) use evidence::with_causes;
 pub(crate) use kernels::note_words;
 pub use lab::Lab;
 pub use shell::{Boots, Guest, ShellError, shell};

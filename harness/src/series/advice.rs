@@ -45,7 +45,10 @@ fn lines(output: &str, file: &str) -> Vec<String> {
         let (_, rest) = line.split_once(file)?;
         let rest = rest.strip_prefix(':')?;
         let said = ["ERROR:", "WARNING:"].iter().any(|kind| rest.contains(kind));
-        let tame: String = rest.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let tame: String = rest
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         said.then(|| tame.trim().to_owned())
     };
     let mut all: Vec<String> = output.lines().filter_map(told).collect();
@@ -71,7 +74,12 @@ mod tests {
                 "0: ERROR:MISSING_SIGN_OFF: Missing Signed-off-by: line(s)"
             ]
         );
-        let flood: String = (0..100).map(|n| format!("0001-x.patch:{n}: WARNING:X: y\n")).collect();
-        assert_eq!(lines(&flood, "0001-x.patch").last().map(String::as_str), Some("and 80 more"));
+        let flood: String = (0..100)
+            .map(|n| format!("0001-x.patch:{n}: WARNING:X: y\n"))
+            .collect();
+        assert_eq!(
+            lines(&flood, "0001-x.patch").last().map(String::as_str),
+            Some("and 80 more")
+        );
     }
 }

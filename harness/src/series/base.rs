@@ -42,14 +42,21 @@ pub fn source(given: &str, base_commit: Option<&str>) -> Result<String, BaseErro
         "debian" => Ok(format!("{{ debian: {} }}", quoted(rest))),
         "dir" => Ok(format!("{{ dir: {} }}", absolute(rest)?)),
         "tarball" => Ok(format!("{{ tarball: {} }}", absolute(rest)?)),
-        "" if given == "debian" => Ok(format!("{{ debian: {} }}", newest_package().ok_or_else(|| {
-            wrong("no package of kernel sources is installed (`apt-get install linux-source-6.12`)")
-        })?)),
-        "" if rest.starts_with("linux-source") && !path.exists() => Ok(format!("{{ debian: {} }}", quoted(rest))),
+        "" if given == "debian" => Ok(format!(
+            "{{ debian: {} }}",
+            newest_package().ok_or_else(|| {
+                wrong("no package of kernel sources is installed (`apt-get install linux-source-6.12`)")
+            })?
+        )),
+        "" if rest.starts_with("linux-source") && !path.exists() => {
+            Ok(format!("{{ debian: {} }}", quoted(rest)))
+        }
         "" if path.is_dir() => Ok(format!("{{ dir: {} }}", absolute(rest)?)),
         "" if path.is_file() => Ok(format!("{{ tarball: {} }}", absolute(rest)?)),
         _ => {
-            let (repo, rev) = rest.rsplit_once('@').ok_or_else(|| wrong("there is nothing of that name"))?;
+            let (repo, rev) = rest
+                .rsplit_once('@')
+                .ok_or_else(|| wrong("there is nothing of that name"))?;
             let rev = if rev == "base-commit" {
                 base_commit.ok_or_else(|| wrong("the series does not say what it is made on"))?
             } else {
@@ -67,7 +74,10 @@ fn newest_package() -> Option<String> {
         let package = name.strip_suffix(".tar.xz")?;
         let version = package.strip_prefix("linux-source-")?;
         let (major, minor) = version.split_once('.')?;
-        Some(((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?), package.to_owned()))
+        Some((
+            (major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?),
+            package.to_owned(),
+        ))
     };
     names
         .filter_map(|entry| package(entry.file_name().to_string_lossy().into_owned()))
@@ -85,13 +95,23 @@ mod tests {
         let path = dir.path().canonicalize().expect("it is there");
         let (path, file) = (path.display().to_string(), path.join("linux.tar.xz"));
         std::fs::write(&file, "").expect("it can be written");
-        let is = |given: &str, want: &str| assert_eq!(source(given, Some("0123456789ab")).expect(given), want);
+        let is =
+            |given: &str, want: &str| assert_eq!(source(given, Some("0123456789ab")).expect(given), want);
         is("linux-source-6.12", "{ debian: \"linux-source-6.12\" }");
         is("debian:linux-source-6.1", "{ debian: \"linux-source-6.1\" }");
         is(&path, &format!("{{ dir: \"{path}\" }}"));
-        is(&format!("{path}/linux.tar.xz"), &format!("{{ tarball: \"{path}/linux.tar.xz\" }}"));
-        is(&format!("{path}@v6.12"), &format!("{{ git: \"{path}\", rev: \"v6.12\" }}"));
-        is(&format!("git:{path}@base-commit"), &format!("{{ git: \"{path}\", rev: \"0123456789ab\" }}"));
+        is(
+            &format!("{path}/linux.tar.xz"),
+            &format!("{{ tarball: \"{path}/linux.tar.xz\" }}"),
+        );
+        is(
+            &format!("{path}@v6.12"),
+            &format!("{{ git: \"{path}\", rev: \"v6.12\" }}"),
+        );
+        is(
+            &format!("git:{path}@base-commit"),
+            &format!("{{ git: \"{path}\", rev: \"0123456789ab\" }}"),
+        );
         for given in ["image:x", "nothing/there", "nothing@there"] {
             assert!(source(given, None).is_err(), "{given}");
         }

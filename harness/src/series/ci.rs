@@ -25,7 +25,8 @@ pub trait Works: Send {
     fn build(&mut self, part: usize) -> impl Future<Output = Result<Build, Self::Error>> + Send;
 
     /// Says what was not compiled, and what the compiler newly warns of, once all parts are built.
-    fn look_at_builds(&mut self, report: &mut Report) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn look_at_builds(&mut self, report: &mut Report)
+    -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Makes a case known.
     ///
@@ -123,8 +124,11 @@ pub async fn check<W: Works>(works: &mut W, asked: &Asked, report: &mut Report) 
         false_blame: asked.rule.false_blame / cases as f64,
         ..asked.rule
     };
-    (report.rates.false_blame, report.rates.false_clear, report.rates.odds) =
-        (asked.rule.false_blame, asked.rule.false_clear, asked.rule.odds);
+    (
+        report.rates.false_blame,
+        report.rates.false_clear,
+        report.rates.odds,
+    ) = (asked.rule.false_blame, asked.rule.false_clear, asked.rule.odds);
     let mut check = Check {
         works,
         asked,
@@ -136,7 +140,10 @@ pub async fn check<W: Works>(works: &mut W, asked: &Asked, report: &mut Report) 
         Ok(()) => {}
         Err(End::Error(error)) => return Err(error),
         Err(End::Broken(why)) => {
-            check.report.open.push(format!("the harness or the host broke: {why}"));
+            check
+                .report
+                .open
+                .push(format!("the harness or the host broke: {why}"));
             check.report.exit = 3;
         }
         Err(End::Stopped) => {
@@ -209,7 +216,11 @@ impl<W: Works> Check<'_, W> {
                         *mended_by = Some(part);
                     }
                 }
-                Build::Broken { file, line: at, message } => {
+                Build::Broken {
+                    file,
+                    line: at,
+                    message,
+                } => {
                     line.builds = Some(false);
                     // Later parts break by the same until somebody mends it.
                     if broken.is_none() {
@@ -253,7 +264,11 @@ impl<W: Works> Check<'_, W> {
                 // The pair that raised it: from here on shorter ones, since it shows sooner.
                 again = self.again(text, &patched)?;
                 culprit = Culprit::new(whole, again.budget.as_secs_f64());
-                let first = patched.full.findings().find(|f| signature(f) == *suspect).cloned();
+                let first = patched
+                    .full
+                    .findings()
+                    .find(|f| signature(f) == *suspect)
+                    .cloned();
                 evidence = first.map(|first| (patched.clone(), first));
                 self.works.tell(Step::Suspected {
                     case: text.name.clone(),
@@ -274,10 +289,19 @@ impl<W: Works> Check<'_, W> {
         }
         self.conclude(text, &case);
         if case.outcome() == Outcome::Worse
-            && let (Some(culprit), Some((record, finding)), Some(suspect)) = (culprit, evidence, case.suspect())
+            && let (Some(culprit), Some((record, finding)), Some(suspect)) =
+                (culprit, evidence, case.suspect())
         {
-            self.blame(&again, culprit, &record, &finding, suspect, case.findings(), case.pairs().1)
-                .await?;
+            self.blame(
+                &again,
+                culprit,
+                &record,
+                &finding,
+                suspect,
+                case.findings(),
+                case.pairs().1,
+            )
+            .await?;
             return Ok(text.name != BOOT);
         }
         Ok(text.name != BOOT || case.outcome() == Outcome::NothingNew)
@@ -303,7 +327,8 @@ impl<W: Works> Check<'_, W> {
         if let Verdict::Infra { error } = &record.full {
             return Err(End::Broken(format!("{}: {error}", record.id)));
         }
-        self.cells.push((record.round_trips, record.pages_verified, record.guest_s));
+        self.cells
+            .push((record.round_trips, record.pages_verified, record.guest_s));
         Ok(record)
     }
 
@@ -324,6 +349,9 @@ impl<W: Works> Check<'_, W> {
         let suspect = case.suspect().map_or("something", |s| s.0.as_str());
         let (on_base, on_patched) = case.findings();
         let open = match outcome {
+            Outcome::NothingNew if case.would_have_shown().is_none() => Some(format!(
+                "{name}: no run of the patched kernel came to its end, since it shows what base shows"
+            )),
             Outcome::NothingNew | Outcome::Worse | Outcome::NotWorse => None,
             Outcome::NotAgain => Some(format!(
                 "{name}: {suspect} was seen once on the patched kernel, and in none of {tried} more pairs"
@@ -331,13 +359,19 @@ impl<W: Works> Check<'_, W> {
             Outcome::Undecided => Some(format!(
                 "{name}: {suspect} was seen in {on_patched} of {tried} runs of the patched kernel and in {on_base} of base, which does not decide it"
             )),
-            Outcome::Unproved => Some(format!("{name}: {}", case.unproved().unwrap_or("nothing was proved"))),
+            Outcome::Unproved => Some(format!(
+                "{name}: {}",
+                case.unproved().unwrap_or("nothing was proved")
+            )),
         };
         self.report.open.extend(open);
     }
 
     /// Searches the patch that brings a finding.
-    #[expect(clippy::too_many_arguments, reason = "everything that is known of one finding")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that is known of one finding"
+    )]
     async fn blame(
         &mut self,
         again: &CaseText,
@@ -349,7 +383,8 @@ impl<W: Works> Check<'_, W> {
         pairs: u32,
     ) -> Result<(), End<W::Error>> {
         let whole = self.report.patches.len();
-        let mut shown: BTreeMap<usize, (u32, u32)> = BTreeMap::from([(0, (pairs, on_base)), (whole, (pairs, on_whole))]);
+        let mut shown: BTreeMap<usize, (u32, u32)> =
+            BTreeMap::from([(0, (pairs, on_base)), (whole, (pairs, on_whole))]);
         for (index, patch) in self.report.patches.iter().enumerate() {
             if patch.builds == Some(false) {
                 culprit.take(index + 1, Tried::Unbuilt);
@@ -378,18 +413,27 @@ impl<W: Works> Check<'_, W> {
                 }
             }
         };
-        let shown = shown.into_iter().map(|(patches, (runs, found))| Shown { patches, runs, found });
-        self.report.problems.push(Problem::Finding(Box::new(FindingProblem {
-            case: again.name.trim_end_matches("-again").to_owned(),
-            class: finding.class.word().to_owned(),
-            title: finding.title.clone(),
-            patches: named.patches,
-            confidence: named.confidence,
-            shown: shown.collect(),
-            detect_s: record.detect_s,
-            evidence: finding.detail.lines().take(EVIDENCE_MAX).map(str::to_owned).collect(),
-            repeat: record.repeat.clone(),
-        })));
+        let shown = shown
+            .into_iter()
+            .map(|(patches, (runs, found))| Shown { patches, runs, found });
+        self.report
+            .problems
+            .push(Problem::Finding(Box::new(FindingProblem {
+                case: again.name.trim_end_matches("-again").to_owned(),
+                class: finding.class.word().to_owned(),
+                title: finding.title.clone(),
+                patches: named.patches,
+                confidence: named.confidence,
+                shown: shown.collect(),
+                detect_s: record.detect_s,
+                evidence: finding
+                    .detail
+                    .lines()
+                    .take(EVIDENCE_MAX)
+                    .map(str::to_owned)
+                    .collect(),
+                repeat: record.repeat.clone(),
+            })));
         Ok(())
     }
 
@@ -402,12 +446,13 @@ impl<W: Works> Check<'_, W> {
             report.totals.pages_verified += pages;
             report.totals.guest_s += guest_s;
         }
-        (report.verdict, report.exit) = match (report.problems.is_empty(), report.exit, report.open.is_empty()) {
-            (false, _, _) => (Word::Fail, 1),
-            (true, 3, _) => (Word::Infra, 3),
-            (true, _, false) => (Word::Inconclusive, 4),
-            (true, _, true) => (Word::Pass, 0),
-        };
+        (report.verdict, report.exit) =
+            match (report.problems.is_empty(), report.exit, report.open.is_empty()) {
+                (false, _, _) => (Word::Fail, 1),
+                (true, 3, _) => (Word::Infra, 3),
+                (true, _, false) => (Word::Inconclusive, 4),
+                (true, _, true) => (Word::Pass, 0),
+            };
     }
 }
 
@@ -431,9 +476,9 @@ fn seen(record: &CellRecord) -> Seen {
     match &record.full {
         Verdict::Pass => Seen::Clean,
         Verdict::Fail { .. } => Seen::Found(record.full.findings().map(signature).collect()),
-        Verdict::Inconclusive { .. } | Verdict::Skip { .. } | Verdict::Infra { .. } => {
-            Seen::Unproved(format!("{} proved nothing: {}", record.kernel, record.full.reason()))
-        }
+        Verdict::Inconclusive { .. } | Verdict::Skip { .. } | Verdict::Infra { .. } => Seen::Unproved(
+            format!("{} proved nothing: {}", record.kernel, record.full.reason()),
+        ),
     }
 }
 
@@ -443,15 +488,17 @@ fn tried_by(record: &CellRecord, suspect: &Signature) -> Tried {
         Seen::Found(found) if found.contains(suspect) => {
             Tried::Found(record.detect_s.unwrap_or(record.guest_s).max(0.1))
         }
-        // Another finding ended it: it had no chance to show this one.
-        Seen::Found(_) => Tried::Nothing,
+        // Another finding ended it: until then it had not shown this one.
+        Seen::Found(_) => Tried::Quiet(record.detect_s.unwrap_or(record.guest_s)),
         Seen::Clean => Tried::Quiet(record.guest_s),
     }
 }
 
 fn word_of(record: &CellRecord, seen: &Seen) -> String {
     match seen {
-        Seen::Found(found) => found.first().map_or_else(|| record.verdict.clone(), |s| s.0.clone()),
+        Seen::Found(found) => found
+            .first()
+            .map_or_else(|| record.verdict.clone(), |s| s.0.clone()),
         Seen::Clean | Seen::Unproved(_) => record.verdict.clone(),
     }
 }

@@ -149,8 +149,15 @@ impl Case {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         if self.suspects.is_empty() {
-            let proved = self.looked.iter().any(|(base, patched)| base.proved() && patched.proved());
-            return if proved { Outcome::NothingNew } else { Outcome::Unproved };
+            let proved = self
+                .looked
+                .iter()
+                .any(|(base, patched)| base.proved() && patched.proved());
+            return if proved {
+                Outcome::NothingNew
+            } else {
+                Outcome::Unproved
+            };
         }
         match self.comparison.judgement() {
             Judgement::Worse => Outcome::Worse,
@@ -198,7 +205,11 @@ impl Case {
     /// chance of [`Rule::false_clear`]; none where no run of it was clean.
     #[must_use]
     pub fn would_have_shown(&self) -> Option<f64> {
-        let clean = self.looked.iter().filter(|(_, patched)| *patched == Seen::Clean).count();
+        let clean = self
+            .looked
+            .iter()
+            .filter(|(_, patched)| *patched == Seen::Clean)
+            .count();
         let clean = f64::from(u32::try_from(clean).ok().filter(|n| *n > 0)?);
         Some(1.0 - self.rule.false_clear.powf(1.0 / clean))
     }
@@ -258,7 +269,10 @@ mod tests {
         assert_eq!(late.outcome(), Outcome::Undecided);
         let mut better = case(1);
         better.take(Seen::Clean, found("hang"));
-        assert_eq!(run(better, &found("hang"), &Seen::Clean).outcome(), Outcome::NotWorse);
+        assert_eq!(
+            run(better, &found("hang"), &Seen::Clean).outcome(),
+            Outcome::NotWorse
+        );
     }
 
     #[test]
@@ -266,7 +280,10 @@ mod tests {
         let mut both = case(1);
         both.take(found("hang"), found("data"));
         assert_eq!(both.suspect(), Some(&sig("data")));
-        assert_eq!(run(both, &found("hang"), &found("data")).outcome(), Outcome::Worse);
+        assert_eq!(
+            run(both, &found("hang"), &found("data")).outcome(),
+            Outcome::Worse
+        );
     }
 
     #[test]
@@ -280,7 +297,10 @@ mod tests {
     fn what_proves_nothing_never_counts() {
         let nothing = Seen::Unproved("starved".to_owned());
         let done = run(case(2), &Seen::Clean, &nothing);
-        assert_eq!((done.outcome(), done.unproved()), (Outcome::Unproved, Some("starved")));
+        assert_eq!(
+            (done.outcome(), done.unproved()),
+            (Outcome::Unproved, Some("starved"))
+        );
         assert_eq!(done.would_have_shown(), None);
         let mut void = case(1);
         void.take(Seen::Clean, found("data"));

@@ -82,7 +82,12 @@ impl Culprit {
         let (outcome, run_s) = match tried {
             Tried::Found(after_s) => (Outcome::Found { after_s }, after_s),
             Tried::Quiet(for_s) => (Outcome::Quiet { for_s }, for_s),
-            Tried::Nothing => (Outcome::Skip { why: Skip::Inconclusive }, 0.0),
+            Tried::Nothing => (
+                Outcome::Skip {
+                    why: Skip::Inconclusive,
+                },
+                0.0,
+            ),
             Tried::Unbuilt => (Outcome::Skip { why: Skip::Build }, 0.0),
         };
         // A trial that is no trial of this range cannot come from us.
@@ -145,7 +150,14 @@ mod tests {
                     assert!(!unbuilt.contains(&prefix), "prefix {prefix} does not build");
                     runs += 1;
                     let found = prefix >= culprit && hit();
-                    it.take(prefix, if found { Tried::Found(1.5) } else { Tried::Quiet(6.0) });
+                    it.take(
+                        prefix,
+                        if found {
+                            Tried::Found(1.5)
+                        } else {
+                            Tried::Quiet(6.0)
+                        },
+                    );
                 }
             }
         }
@@ -157,7 +169,10 @@ mod tests {
             for culprit in 1..=patches {
                 let named = search(patches, culprit, &[], || true);
                 assert_eq!(named.patches, [culprit], "of {patches}: {named:?}");
-                assert!(named.confidence >= 0.95 && named.runs <= 12, "of {patches}: {named:?}");
+                assert!(
+                    named.confidence >= 0.95 && named.runs <= 12,
+                    "of {patches}: {named:?}"
+                );
             }
         }
     }

@@ -81,20 +81,31 @@ pub fn read(given: &[String], repo: Option<&Path>, cancel: &Cancel) -> Result<Su
         return Err(IntakeError::Empty { given: shown });
     }
     for (index, part) in submission.parts.iter_mut().enumerate() {
+        part.patch.subject = mbox::one_line(&part.patch.subject);
         if part.patch.subject.is_empty() {
             part.patch.subject = Path::new(&part.patch.name)
                 .file_stem()
                 .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         }
         part.patch.name = mbox::file_name(index + 1, &part.patch.subject);
-        submission.notes.extend(part.patch.notes.iter().map(|how| format!("{}: {how}", part.patch.name)));
+        submission.notes.extend(
+            part.patch
+                .notes
+                .iter()
+                .map(|how| format!("{}: {how}", part.patch.name)),
+        );
     }
     let letters = submission.parts.iter().filter_map(|p| p.letter.as_ref());
     let all = submission.cover.iter().chain(letters);
     submission.base_commit = all.filter_map(|letter| letter.base_commit.clone()).next();
     if submission.title.is_empty() {
         let first = submission.parts.first().map(|p| p.patch.subject.clone());
-        submission.title = submission.cover.as_ref().map(|c| c.title.clone()).or(first).unwrap_or_default();
+        submission.title = submission
+            .cover
+            .as_ref()
+            .map(|c| c.title.clone())
+            .or(first)
+            .unwrap_or_default();
     }
     submission.name = safe(&submission.name);
     submission.given = shown;
@@ -103,10 +114,20 @@ pub fn read(given: &[String], repo: Option<&Path>, cancel: &Cancel) -> Result<Su
 
 /// Letters, digits and single hyphens.
 fn safe(name: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let text: String = name.chars().map(keep).take(40).collect();
     let words: Vec<&str> = text.split('-').filter(|w| !w.is_empty()).collect();
-    if words.is_empty() { "series".to_owned() } else { words.join("-") }
+    if words.is_empty() {
+        "series".to_owned()
+    } else {
+        words.join("-")
+    }
 }
 
 fn at(path: &Path) -> impl Fn(SeriesProblem) -> SeriesError + '_ {
@@ -117,10 +138,15 @@ fn at(path: &Path) -> impl Fn(SeriesProblem) -> SeriesError + '_ {
 }
 
 fn from_folder(dir: &Path) -> Result<Submission, IntakeError> {
-    let name = dir.file_name().map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
+    let name = dir
+        .file_name()
+        .map_or_else(|| "series".into(), |n| n.to_string_lossy().into_owned());
     if dir.join("series.yaml").exists() {
         let series = Series::load(dir)?;
-        let parts = series.patches.into_iter().map(|patch| Part { patch, letter: None });
+        let parts = series
+            .patches
+            .into_iter()
+            .map(|patch| Part { patch, letter: None });
         return Ok(Submission {
             name,
             title: series.title,
@@ -137,7 +163,10 @@ fn from_folder(dir: &Path) -> Result<Submission, IntakeError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|end| end == "patch" || end == "diff") {
+        if path
+            .extension()
+            .is_some_and(|end| end == "patch" || end == "diff")
+        {
             files.push(path);
         }
     }
@@ -170,7 +199,9 @@ fn from_paths(files: &[PathBuf]) -> Result<Submission, IntakeError> {
             let own = read.into_iter().filter(|l| l.patch.is_some() && !l.is_reply);
             parts.extend(own.map(part));
         } else {
-            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            let name = path
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             let subject = folder::subject_of(&bytes);
             let patch = folder::unix_lines(Patch {
                 name,
@@ -217,7 +248,9 @@ fn part(mut letter: Letter) -> Part {
 
 /// `REPO:FROM..TO`, or `FROM..TO` of `repo` (here, where none is named).
 fn from_range(given: &str, repo: Option<&Path>, cancel: &Cancel) -> Result<Submission, IntakeError> {
-    let nothing = || IntakeError::Nothing { given: given.to_owned() };
+    let nothing = || IntakeError::Nothing {
+        given: given.to_owned(),
+    };
     let (repo, range) = match (repo, given.rsplit_once(':')) {
         (Some(repo), _) => (repo, given),
         (None, Some((repo, range))) => (Path::new(repo), range),
@@ -233,7 +266,9 @@ fn from_range(given: &str, repo: Option<&Path>, cancel: &Cancel) -> Result<Submi
     let mail = git::format_patch(repo, from, to, cancel)?;
     let name = format!("{from}-{to}");
     if mail.is_empty() {
-        return Err(IntakeError::Empty { given: given.to_owned() });
+        return Err(IntakeError::Empty {
+            given: given.to_owned(),
+        });
     }
     let picked = thread::pick(mbox::letters(&mail).map_err(at(repo))?).map_err(at(repo))?;
     let mut submission = submitted(picked);
@@ -251,7 +286,10 @@ pub fn patch_file(part: &Part) -> Vec<u8> {
     let Some(letter) = &part.letter else {
         return part.patch.bytes.clone();
     };
-    let commit = letter.commit.as_deref().unwrap_or("0000000000000000000000000000000000000000");
+    let commit = letter
+        .commit
+        .as_deref()
+        .unwrap_or("0000000000000000000000000000000000000000");
     let mut out = format!("From {commit} Mon Sep 17 00:00:00 2001\n").into_bytes();
     if let Some(from) = &letter.from {
         out.extend_from_slice(format!("From: {}\n", super::mail::mailbox(from)).as_bytes());
@@ -288,10 +326,19 @@ mod tests {
         assert_eq!(titles.len(), 5);
         assert_eq!(titles[2], "mm/zswap: leave loaded folios clean");
         assert_eq!(bad.title, "mm/zswap: cheaper loads");
-        assert_eq!(bad.base_commit.as_deref(), Some("adc218676eef25575469234709c2d87185ca223a"));
-        assert_eq!(bad.notes, ["v2 is taken, the newest; v1 and what is older is left out"]);
+        assert_eq!(
+            bad.base_commit.as_deref(),
+            Some("adc218676eef25575469234709c2d87185ca223a")
+        );
+        assert_eq!(
+            bad.notes,
+            ["v2 is taken, the newest; v1 and what is older is left out"]
+        );
         let third = bad.parts[2].letter.as_ref().expect("its mail");
-        assert_eq!(third.message_id.as_deref(), Some("20260301100000.2-3-jane@example.org"));
+        assert_eq!(
+            third.message_id.as_deref(),
+            Some("20260301100000.2-3-jane@example.org")
+        );
         assert_eq!(third.to[0].address, "linux-mm@kvack.org");
     }
 
@@ -324,13 +371,19 @@ mod tests {
         put("notes.txt", "nothing");
         let path = dir.path().to_str().expect("a plain path").to_owned();
         let names = |s: &Submission| s.parts.iter().map(|p| p.patch.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&take(&[&path]).expect("a series")), ["0001-one.patch", "0002-two.patch"]);
+        assert_eq!(
+            names(&take(&[&path]).expect("a series")),
+            ["0001-one.patch", "0002-two.patch"]
+        );
         std::fs::remove_file(dir.path().join("b.patch")).expect("it is there");
         let error = take(&[&path]).expect_err("a part is missing");
         assert!(error.to_string().contains("patch 1/2 is missing"), "{error}");
         put("a.patch", DIFF);
         put("b.patch", DIFF);
-        assert_eq!(names(&take(&[&path]).expect("a series")), ["0001-a.patch", "0002-b.patch"]);
+        assert_eq!(
+            names(&take(&[&path]).expect("a series")),
+            ["0001-a.patch", "0002-b.patch"]
+        );
     }
 
     #[test]
@@ -338,7 +391,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let git = |args: &[&str]| {
             let ids = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org"];
-            let cmd = crate::host::Cmd::new("git").args(ids).args(args.iter().copied()).cwd(dir.path());
+            let cmd = crate::host::Cmd::new("git")
+                .args(ids)
+                .args(args.iter().copied())
+                .cwd(dir.path());
             let done = cmd.run().expect("git runs");
             assert!(done.success(), "{}", String::from_utf8_lossy(&done.stderr));
             String::from_utf8_lossy(&done.stdout).trim().to_owned()

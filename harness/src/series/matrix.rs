@@ -87,7 +87,9 @@ impl MatrixText {
     /// The file.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut out = String::from("# A series, patch by patch: `base` has no patch, `pN` the first N.\nversion: 1\n\nkernels:\n");
+        let mut out = String::from(
+            "# A series, patch by patch: `base` has no patch, `pN` the first N.\nversion: 1\n\nkernels:\n",
+        );
         let kconfigs: Vec<String> = self.kconfigs.iter().map(|k| quoted(k)).collect();
         let _ = writeln!(
             out,
@@ -95,7 +97,11 @@ impl MatrixText {
             self.source,
             kconfigs.join(", ")
         );
-        let files: Vec<String> = self.patches.iter().map(|p| quoted(&format!("./patches/{p}"))).collect();
+        let files: Vec<String> = self
+            .patches
+            .iter()
+            .map(|p| quoted(&format!("./patches/{p}")))
+            .collect();
         for n in 1..=files.len() {
             let _ = writeln!(
                 out,
@@ -180,7 +186,10 @@ mod tests {
         let plan = plan::expand(&spec).unwrap_or_else(|e| panic!("{}", e.render_plain()));
         let find = |patches, nth| {
             let id = cell(patches, "zswap_pressure", nth);
-            plan.cells.iter().find(|c| c.id == id).unwrap_or_else(|| panic!("{id}"))
+            plan.cells
+                .iter()
+                .find(|c| c.id == id)
+                .unwrap_or_else(|| panic!("{id}"))
         };
         assert_eq!(find(0, 1).seed, 7);
         assert_eq!(find(0, 5).seed, find(3, 5).seed);

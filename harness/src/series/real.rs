@@ -202,7 +202,11 @@ struct Applied {
 }
 
 impl Real<'_> {
-    async fn all(mut self, wishes: &Wishes, submission: &Submission) -> Result<(Summary, Report), CheckError> {
+    async fn all(
+        mut self,
+        wishes: &Wishes,
+        submission: &Submission,
+    ) -> Result<(Summary, Report), CheckError> {
         let mut report = self.begin(wishes, submission);
         self.step(Step::Read {
             title: report.title.clone(),
@@ -250,7 +254,11 @@ impl Real<'_> {
             Wanted::All => again.push_str(" --all"),
             Wanted::Named(names) => again.push_str(&format!(" --workloads {}", names.join(","))),
         }
-        again.push_str(&format!(" --budget {}s --seed {}", wishes.budget.as_secs(), wishes.seed));
+        again.push_str(&format!(
+            " --budget {}s --seed {}",
+            wishes.budget.as_secs(),
+            wishes.seed
+        ));
         Report {
             series: submission.given.clone(),
             title: submission.title.clone(),
@@ -293,8 +301,11 @@ impl Real<'_> {
         for (line, advice) in report.patches.iter_mut().zip(applied.advice) {
             line.advice = advice;
         }
-        let advised: Vec<(usize, Vec<String>)> =
-            report.patches.iter().map(|p| (p.number, p.advice.clone())).collect();
+        let advised: Vec<(usize, Vec<String>)> = report
+            .patches
+            .iter()
+            .map(|p| (p.number, p.advice.clone()))
+            .collect();
         for (patch, lines) in advised.into_iter().filter(|(_, lines)| !lines.is_empty()) {
             self.step(Step::Checkpatch { patch, lines })?;
         }
@@ -326,7 +337,9 @@ impl Real<'_> {
     ) -> Result<(Summary, Report), CheckError> {
         let around = Circumstances {
             sender: wishes.sender.clone(),
-            date: jiff::Zoned::now().strftime("%a, %d %b %Y %H:%M:%S %z").to_string(),
+            date: jiff::Zoned::now()
+                .strftime("%a, %d %b %Y %H:%M:%S %z")
+                .to_string(),
             environment: std::mem::take(&mut self.environment),
         };
         let dir = self.lab.dir();
@@ -346,10 +359,16 @@ impl Real<'_> {
             .iter()
             .filter_map(|f| Some(f.file_stem()?.to_string_lossy().into_owned()))
             .collect();
-        let compiler = record.toolchain.as_ref().map_or_else(String::new, |t| t.compiler_version.clone());
+        let compiler = record
+            .toolchain
+            .as_ref()
+            .map_or_else(String::new, |t| t.compiler_version.clone());
         self.environment = vec![
             format!("base: {}", record.source_shown),
-            format!("configuration: tinyconfig with the fragments {}", fragments.join(", ")),
+            format!(
+                "configuration: tinyconfig with the fragments {}",
+                fragments.join(", ")
+            ),
             format!("compiler: {compiler}"),
             format!("machine: QEMU, 2 CPUs, 300 MiB ({accel})"),
         ];
@@ -401,7 +420,8 @@ fn applied(
         for file in files {
             let said = advice::checkpatch(&pristine.tree, dir, file, request.sandbox, cancel);
             // Without perl there is no advice; that is no reason to stop.
-            done.advice.push(said.unwrap_or_else(|e| vec![format!("checkpatch.pl did not run: {e}")]));
+            done.advice
+                .push(said.unwrap_or_else(|e| vec![format!("checkpatch.pl did not run: {e}")]));
         }
     }
     Ok(done)
@@ -484,8 +504,10 @@ impl Works for Real<'_> {
         if warned.iter().any(|(_, warnings)| !warnings.is_empty()) {
             let mut known = self.warnings_of_base().await?;
             for (part, warnings) in warned {
-                let new: Vec<Warning> =
-                    warnings.into_iter().filter(|w| !known.iter().any(|k| k.is_same(w))).collect();
+                let new: Vec<Warning> = warnings
+                    .into_iter()
+                    .filter(|w| !known.iter().any(|k| k.is_same(w)))
+                    .collect();
                 if let Some(line) = report.patches.get_mut(part - 1) {
                     line.warnings = new
                         .iter()
@@ -509,7 +531,15 @@ impl Works for Real<'_> {
     async fn run(&mut self, part: usize, case: &str, nth: u32) -> Result<Option<CellRecord>, RunError> {
         let id = matrix::cell(part, case, nth);
         let missing = || RunError::Plan(format!("the plan has no cell {id}"));
-        let cell = self.lab.config().plan.cells.iter().find(|c| c.id == id).cloned().ok_or_else(missing)?;
+        let cell = self
+            .lab
+            .config()
+            .plan
+            .cells
+            .iter()
+            .find(|c| c.id == id)
+            .cloned()
+            .ok_or_else(missing)?;
         let built = self.built.get(&part).cloned().ok_or_else(missing)?;
         self.lab.cell(&cell, &built).await
     }
@@ -523,7 +553,11 @@ impl Real<'_> {
     /// The touched sources that no build has made an object of.
     fn uncompiled(&self, compiled: &BTreeSet<PathBuf>) -> Vec<String> {
         let source = |file: &&String| file.ends_with(".c") || file.ends_with(".S");
-        let kernel = |file: &&String| !["tools/", "samples/", "scripts/"].iter().any(|dir| file.starts_with(dir));
+        let kernel = |file: &&String| {
+            !["tools/", "samples/", "scripts/"]
+                .iter()
+                .any(|dir| file.starts_with(dir))
+        };
         let made = |file: &&String| compiled.contains(&Path::new(file.as_str()).with_extension("o"));
         let files = self.touched.files.iter().filter(source).filter(kernel);
         files.filter(|file| !made(file)).cloned().collect()

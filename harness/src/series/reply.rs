@@ -33,11 +33,19 @@ pub fn reply(report: &Report, submission: &Submission, around: &Circumstances) -
     let answered = answered(submission, blamed);
     let mut out = headers(report, submission, answered, around);
     out.push('\n');
-    let name = answered.and_then(|l| l.from.as_ref()).map(|f| first_name(&f.name)).unwrap_or_default();
-    out.push_str(&if name.is_empty() { "Hi,\n\n".to_owned() } else { format!("Hi {name},\n\n") });
+    let name = answered
+        .and_then(|l| l.from.as_ref())
+        .map(|f| first_name(&f.name))
+        .unwrap_or_default();
+    out.push_str(&if name.is_empty() {
+        "Hi,\n\n".to_owned()
+    } else {
+        format!("Hi {name},\n\n")
+    });
     match (report.verdict, report.problems.is_empty()) {
         (Word::Fail, false) => {
-            let opening = "the following was found when this series was put through builds, boots and memory pressure:";
+            let opening =
+                "the following was found when this series was put through builds, boots and memory pressure:";
             paragraph(&mut out, opening);
             for problem in &report.problems {
                 tell(&mut out, report, problem);
@@ -74,7 +82,11 @@ fn answered(submission: &Submission, blamed: Option<usize>) -> Option<&Letter> {
 
 fn message_id(report: &Report, around: &Circumstances) -> Option<String> {
     let (_, domain) = around.sender.as_ref()?.address.rsplit_once('@')?;
-    let run: String = report.run.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let run: String = report
+        .run
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
     Some(format!("{run}.patchproof@{domain}"))
 }
 
@@ -95,7 +107,9 @@ fn headers(
     if let Some(letter) = answered {
         let to: Vec<&Mailbox> = letter.from.iter().filter(own).collect();
         let others = letter.to.iter().chain(&letter.cc).filter(own);
-        let cc: Vec<&Mailbox> = others.filter(|m| !to.iter().any(|t| t.address == m.address)).collect();
+        let cc: Vec<&Mailbox> = others
+            .filter(|m| !to.iter().any(|t| t.address == m.address))
+            .collect();
         for (name, list) in [("To", to), ("Cc", cc)] {
             let entries: Vec<String> = list.into_iter().map(mail::mailbox).collect();
             if !entries.is_empty() {
@@ -117,14 +131,19 @@ fn headers(
         let all: Vec<String> = all.map(|id| format!("<{id}>")).collect();
         let _ = writeln!(out, "References: {}", all.join("\n "));
     }
-    out.push_str("MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n");
+    out.push_str(
+        "MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n",
+    );
     out
 }
 
 fn first_name(name: &str) -> &str {
     // `Doe, Jane` and teams are not taken apart.
     let plain = |c: char| c.is_alphabetic() || c == '-';
-    name.split(' ').next().filter(|word| !word.is_empty() && word.chars().all(plain)).unwrap_or_default()
+    name.split(' ')
+        .next()
+        .filter(|word| !word.is_empty() && word.chars().all(plain))
+        .unwrap_or_default()
 }
 
 fn tell(out: &mut String, report: &Report, problem: &Problem) {
@@ -135,9 +154,13 @@ fn tell(out: &mut String, report: &Report, problem: &Problem) {
             hunk,
             reason,
         } => {
-            let file = file.as_ref().map_or_else(String::new, |f| format!(" to {}", f.display()));
+            let file = file
+                .as_ref()
+                .map_or_else(String::new, |f| format!(" to {}", f.display()));
             paragraph(out, &format!("{} does not apply{file}:", titled(report, *patch)));
-            let hunk = hunk.as_ref().map_or_else(String::new, |(n, h)| format!("hunk {n} ({h}): "));
+            let hunk = hunk
+                .as_ref()
+                .map_or_else(String::new, |(n, h)| format!("hunk {n} ({h}): "));
             quote(out, &[format!("{hunk}{reason}")]);
             let made = report.base_commit.as_ref().map_or_else(String::new, |c| {
                 format!(" The series says that it is made on {}.", &c[..c.len().min(12)])
@@ -186,7 +209,9 @@ fn runtime(out: &mut String, report: &Report, finding: &FindingProblem) {
             )
         }
     };
-    let after = finding.detect_s.map_or_else(String::new, |s| format!(", first after {s:.1} s"));
+    let after = finding
+        .detect_s
+        .map_or_else(String::new, |s| format!(", first after {s:.1} s"));
     paragraph(
         out,
         &format!("It was seen under the workload `{}`{after}. {by}", finding.case),
@@ -208,7 +233,10 @@ fn runtime(out: &mut String, report: &Report, finding: &FindingProblem) {
     }
     paragraph(out, "To see it, with this series saved as series.mbox:");
     quote(out, &[report.again.replace("SERIES", "series.mbox")]);
-    paragraph(out, "and where it was seen, the very cell again (same kernel, seed and parameters):");
+    paragraph(
+        out,
+        "and where it was seen, the very cell again (same kernel, seed and parameters):",
+    );
     quote(out, std::slice::from_ref(&finding.repeat));
 }
 
@@ -273,7 +301,11 @@ fn particulars(out: &mut String, report: &Report) {
     let warned: Vec<String> = report
         .patches
         .iter()
-        .flat_map(|p| p.warnings.iter().map(move |w| format!("{}/{}: {w}", p.number, report.patches.len())))
+        .flat_map(|p| {
+            p.warnings
+                .iter()
+                .map(move |w| format!("{}/{}: {w}", p.number, report.patches.len()))
+        })
         .collect();
     section(out, "New compiler warnings in touched files:", &warned);
     section(
@@ -286,7 +318,9 @@ fn particulars(out: &mut String, report: &Report) {
     }
     let mut aside = Vec::new();
     if report.workloads.is_empty() && report.patches.iter().all(|p| p.builds == Some(true)) {
-        aside.push("no workload exercises what this series touches: it was built and booted, no more".to_owned());
+        aside.push(
+            "no workload exercises what this series touches: it was built and booted, no more".to_owned(),
+        );
     }
     for (what, files) in [
         ("no workload of this run exercises", &report.not_exercised),
@@ -347,7 +381,10 @@ fn bullets(out: &mut String, lines: &[String]) {
 /// Lines as they are, indented; no line can pass for a header, a tag or a quotation of somebody.
 fn quote(out: &mut String, lines: &[String]) {
     for line in lines {
-        let tame: String = line.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
+        let tame: String = line
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
+            .collect();
         let _ = writeln!(out, "    {}", tame.trim_end());
     }
     out.push('\n');
@@ -356,7 +393,10 @@ fn quote(out: &mut String, lines: &[String]) {
 fn wrap(out: &mut String, text: &str, first: &str, rest: &str) {
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+    for word in text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+    {
         if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             let _ = writeln!(out, "{line}");
             (line, empty) = (rest.to_owned(), true);

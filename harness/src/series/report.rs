@@ -202,6 +202,10 @@ impl Report {
     /// The lines that end a run, for people.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        self.told().iter().map(|line| tame(line)).collect()
+    }
+
+    fn told(&self) -> Vec<String> {
         let mut out = vec![String::new(), format!("series {} on {}", self.title, self.base)];
         for patch in &self.patches {
             let built = match (patch.builds, patch.build_s) {
@@ -210,7 +214,12 @@ impl Report {
                 (Some(true), None) => "builds (cached)".to_owned(),
                 (Some(true), Some(s)) => format!("builds ({s:.0} s)"),
             };
-            out.push(format!("  {}/{} {}: {built}", patch.number, self.patches.len(), patch.title));
+            out.push(format!(
+                "  {}/{} {}: {built}",
+                patch.number,
+                self.patches.len(),
+                patch.title
+            ));
             out.extend(patch.warnings.iter().map(|w| format!("      new warning: {w}")));
             out.extend(patch.advice.iter().map(|a| format!("      checkpatch: {a}")));
         }
@@ -218,11 +227,21 @@ impl Report {
             out.push(format!("  {}", case.line(&self.rates)));
         }
         out.extend(self.problems.iter().map(|p| format!("FAIL: {}", p.line(self))));
-        out.extend(self.on_base.iter().map(|f| format!("on base as well, not this series' fault: {f}")));
+        out.extend(
+            self.on_base
+                .iter()
+                .map(|f| format!("on base as well, not this series' fault: {f}")),
+        );
         out.extend(self.open.iter().map(|o| format!("open: {o}")));
         for (what, files) in [
-            ("touched, but exercised by no workload of this run", &self.not_exercised),
-            ("touched, but not compiled in this configuration", &self.not_compiled),
+            (
+                "touched, but exercised by no workload of this run",
+                &self.not_exercised,
+            ),
+            (
+                "touched, but not compiled in this configuration",
+                &self.not_compiled,
+            ),
         ] {
             if !files.is_empty() {
                 out.push(format!("{what}: {}", files.join(", ")));
@@ -266,7 +285,10 @@ impl Problem {
     #[must_use]
     pub fn line(&self, report: &Report) -> String {
         let patch = |n: usize| {
-            let title = report.patches.get(n.wrapping_sub(1)).map_or("", |p| p.title.as_str());
+            let title = report
+                .patches
+                .get(n.wrapping_sub(1))
+                .map_or("", |p| p.title.as_str());
             format!("patch {n}/{} ({title})", report.patches.len())
         };
         match self {
@@ -276,8 +298,12 @@ impl Problem {
                 hunk,
                 reason,
             } => {
-                let file = file.as_ref().map_or_else(String::new, |f| format!(" to {}", f.display()));
-                let hunk = hunk.as_ref().map_or_else(String::new, |(n, h)| format!(", hunk {n} ({h})"));
+                let file = file
+                    .as_ref()
+                    .map_or_else(String::new, |f| format!(" to {}", f.display()));
+                let hunk = hunk
+                    .as_ref()
+                    .map_or_else(String::new, |(n, h)| format!(", hunk {n} ({h})"));
                 format!("{} does not apply{file}{hunk}: {reason}", patch(*n))
             }
             Self::Build {
@@ -288,7 +314,8 @@ impl Problem {
                 mended_by,
             } => {
                 let at = place(file.as_ref(), *line);
-                let again = mended_by.map_or_else(String::new, |n| format!(" (it builds again with patch {n})"));
+                let again =
+                    mended_by.map_or_else(String::new, |n| format!(" (it builds again with patch {n})"));
                 format!("the tree does not build with {}: {at}{message}{again}", patch(*n))
             }
             Self::Finding(finding) => {
@@ -314,6 +341,17 @@ pub(super) fn place(file: Option<&PathBuf>, line: Option<u32>) -> String {
     }
 }
 
+/// What a sender or a build wrote, with nothing in it that moves a terminal.
+pub(super) fn tame(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 pub(super) fn plural(n: u32, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
 }

@@ -77,8 +77,16 @@ impl Step {
     /// The lines that stay of it, for people.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        self.told().iter().map(|line| super::report::tame(line)).collect()
+    }
+
+    fn told(&self) -> Vec<String> {
         match self {
-            Self::Read { title, patches, notes } => {
+            Self::Read {
+                title,
+                patches,
+                notes,
+            } => {
                 let mut lines = vec![format!("series {title}: {} patches", patches.len())];
                 lines.extend(notes.iter().map(|n| format!("  note: {n}")));
                 lines
@@ -93,19 +101,25 @@ impl Step {
                 workloads,
                 not_exercised,
             } => {
-                let mut lines: Vec<String> =
-                    workloads.iter().map(|c| format!("workload {}: {}", c.workload, c.because)).collect();
+                let mut lines: Vec<String> = workloads
+                    .iter()
+                    .map(|c| format!("workload {}: {}", c.workload, c.because))
+                    .collect();
                 if workloads.is_empty() {
-                    lines.push("no workload exercises what this series touches: boot only (--all runs all)".to_owned());
+                    lines.push(
+                        "no workload exercises what this series touches: boot only (--all runs all)"
+                            .to_owned(),
+                    );
                 }
                 if !not_exercised.is_empty() {
                     lines.push(format!("exercised by none of them: {}", not_exercised.join(", ")));
                 }
                 lines
             }
-            Self::Checkpatch { patch, lines } => {
-                lines.iter().map(|line| format!("checkpatch, patch {patch}: {line}")).collect()
-            }
+            Self::Checkpatch { patch, lines } => lines
+                .iter()
+                .map(|line| format!("checkpatch, patch {patch}: {line}"))
+                .collect(),
             Self::Suspected { case, finding, least } => vec![format!(
                 "{case}: {finding} on patched and not on base; at least {least} fresh pairs before anybody is blamed"
             )],
@@ -117,7 +131,9 @@ impl Step {
                 patched,
             } => {
                 let what = if *tried { "tried" } else { "looked at" };
-                vec![format!("{case}: pair {nth} {what}: base {base}, patched {patched}")]
+                vec![format!(
+                    "{case}: pair {nth} {what}: base {base}, patched {patched}"
+                )]
             }
             Self::Searched { case, patches, found } => {
                 let what = if *found { "shows it" } else { "does not show it" };

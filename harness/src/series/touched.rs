@@ -63,7 +63,11 @@ impl Touched {
     }
 
     fn calls_for(&self, info: &Info) -> Vec<String> {
-        let files = self.files.iter().filter(|file| info.exercises_file(file)).cloned();
+        let files = self
+            .files
+            .iter()
+            .filter(|file| info.exercises_file(file))
+            .cloned();
         let functions = self
             .functions
             .iter()
@@ -136,7 +140,8 @@ fn function(context: &str) -> Option<String> {
 
 /// The function that an added line begins.
 fn defines(line: &str) -> Option<String> {
-    let begins = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !line.trim_end().ends_with(';');
+    let begins =
+        line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !line.trim_end().ends_with(';');
     begins.then(|| function(line)).flatten()
 }
 
@@ -170,18 +175,32 @@ mod tests {
         assert_eq!(auto("mm/zsmalloc.c", ""), ["zswap_pressure", "zram_writeback"]);
         assert_eq!(auto("include/linux/swapops.h", "").len(), 3);
         let nothing: [&str; 0] = [];
-        assert_eq!(auto("drivers/net/loopback.c", "static int loopback_xmit(struct sk_buff *skb)"), nothing);
+        assert_eq!(
+            auto(
+                "drivers/net/loopback.c",
+                "static int loopback_xmit(struct sk_buff *skb)"
+            ),
+            nothing
+        );
         assert_eq!(auto("mm/zswap.c.orig", ""), nothing);
-        assert_eq!(auto("Documentation/mm/zswap_store.rst", "zswap_store(x)"), nothing);
+        assert_eq!(
+            auto("Documentation/mm/zswap_store.rst", "zswap_store(x)"),
+            nothing
+        );
     }
 
     #[test]
     fn functions_of_other_files_call_for_them_too() {
-        let header = touched(&change("include/linux/foo.h", "static inline bool zswap_never_enabled(void)"));
+        let header = touched(&change(
+            "include/linux/foo.h",
+            "static inline bool zswap_never_enabled(void)",
+        ));
         let chosen = header.choose(&Wanted::Touched);
         assert_eq!(chosen[0].because, "zswap_never_enabled() in include/linux/foo.h");
         assert!(header.not_exercised(&chosen).is_empty());
-        let new = touched("--- a/kernel/x.c\n+++ b/kernel/x.c\n@@ -1 +1,3 @@\n a\n+static void collapse_it(int a)\n+\tzs_free(x);\n");
+        let new = touched(
+            "--- a/kernel/x.c\n+++ b/kernel/x.c\n@@ -1 +1,3 @@\n a\n+static void collapse_it(int a)\n+\tzs_free(x);\n",
+        );
         assert_eq!(names(&new, &Wanted::Touched), ["khugepaged_collapse"]);
     }
 
@@ -191,6 +210,9 @@ mod tests {
         let chosen = both.choose(&Wanted::Touched);
         assert_eq!(both.not_exercised(&chosen), ["net/ipv4/tcp.c"]);
         assert_eq!(names(&both, &Wanted::All).len(), Workload::all().len() - 1);
-        assert_eq!(names(&both, &Wanted::Named(vec!["uffd_move".into()])), ["uffd_move"]);
+        assert_eq!(
+            names(&both, &Wanted::Named(vec!["uffd_move".into()])),
+            ["uffd_move"]
+        );
     }
 }

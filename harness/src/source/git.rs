@@ -114,9 +114,27 @@ pub(crate) fn format_patch(
         tree_of(repo, rev, cancel)?;
     }
     let cmd = git(repo)
-        .args(["format-patch", "--stdout", "--full-index", "--binary", "--no-signature"])
-        .args(["--no-ext-diff", "--no-textconv", "--numbered", "--no-attach", "--no-cover-letter"])
-        .args(["--no-color", "--no-notes", "--src-prefix=a/", "--dst-prefix=b/", "--end-of-options"])
+        .args([
+            "format-patch",
+            "--stdout",
+            "--full-index",
+            "--binary",
+            "--no-signature",
+        ])
+        .args([
+            "--no-ext-diff",
+            "--no-textconv",
+            "--numbered",
+            "--no-attach",
+            "--no-cover-letter",
+        ])
+        .args([
+            "--no-color",
+            "--no-notes",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+            "--end-of-options",
+        ])
         .arg(format!("{from}..{to}"))
         .stdout(Output::Capture {
             limit: PATCHES_BYTES_MAX,

@@ -146,14 +146,19 @@ fn count(raw: &[u8], word: &[u8]) -> usize {
 }
 
 /// One line of printable text, bounded.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|w| !w.is_empty())
         .collect();
     // Characters that turn the direction of writing or hide are as good as control characters.
     let plain = |c: &char| !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    words.join(" ").chars().filter(plain).take(TEXT_CHARS_MAX).collect()
+    words
+        .join(" ")
+        .chars()
+        .filter(plain)
+        .take(TEXT_CHARS_MAX)
+        .collect()
 }
 
 /// The message ids of a header, those that are ones.
@@ -186,7 +191,9 @@ fn mailboxes(mail: &mailparse::ParsedMail<'_>, name: &str) -> Vec<Mailbox> {
                     name: one_line(single.display_name.as_deref().unwrap_or_default()),
                     address: single.addr.clone(),
                 };
-                let new = !found.iter().any(|m| m.address.eq_ignore_ascii_case(&mailbox.address));
+                let new = !found
+                    .iter()
+                    .any(|m| m.address.eq_ignore_ascii_case(&mailbox.address));
                 if is_address(&mailbox.address) && new && found.len() < MAILBOXES_MAX {
                     found.push(mailbox);
                 }
@@ -274,7 +281,8 @@ fn is_separator(line: &[u8]) -> bool {
 /// The commit that `git format-patch` puts in place of a sender.
 fn commit_of(line: &[u8]) -> Option<String> {
     let word = line.split(u8::is_ascii_whitespace).nth(1)?;
-    let is_hash = word.len() == 40 && word.iter().all(u8::is_ascii_hexdigit) && word.iter().any(|b| *b != b'0');
+    let is_hash =
+        word.len() == 40 && word.iter().all(u8::is_ascii_hexdigit) && word.iter().any(|b| *b != b'0');
     is_hash.then(|| String::from_utf8_lossy(word).into_owned())
 }
 

@@ -69,7 +69,11 @@ pub fn pick(letters: Vec<Letter>) -> Result<Picked, SeriesProblem> {
                     ));
                 }
                 let cover = covers.into_iter().rfind(|cover| cover.version == version);
-                return Ok(Picked { letters, cover, notes });
+                return Ok(Picked {
+                    letters,
+                    cover,
+                    notes,
+                });
             }
             Err(problem) => first_problem = first_problem.or(Some((version, problem))),
         }
@@ -96,7 +100,11 @@ fn named((major, minor): Version) -> String {
 
 /// The letters of one version in their order, if each of its count is there once.
 fn complete(letters: Vec<Letter>, notes: &mut Vec<String>) -> Result<Vec<Letter>, SeriesProblem> {
-    let Some(total) = letters.iter().filter_map(|letter| letter.place.map(|p| p.1)).max() else {
+    let Some(total) = letters
+        .iter()
+        .filter_map(|letter| letter.place.map(|p| p.1))
+        .max()
+    else {
         return Ok(letters);
     };
     let mut parts: BTreeMap<u32, Letter> = BTreeMap::new();
@@ -115,7 +123,9 @@ fn complete(letters: Vec<Letter>, notes: &mut Vec<String>) -> Result<Vec<Letter>
             }
             // Lists send everything once for each address.
             Some(had) if had.patch == letter.patch => {
-                notes.push(format!("patch {number}/{total} is there twice, the same both times"));
+                notes.push(format!(
+                    "patch {number}/{total} is there twice, the same both times"
+                ));
             }
             Some(_) => return Err(SeriesProblem::Twice { number, total }),
         }

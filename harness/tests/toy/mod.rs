@@ -94,7 +94,8 @@ impl Toy {
 
     /// The commits since `base`, as a mailed patch a commit.
     pub fn patches(&self) -> Vec<u8> {
-        let mail = duct::cmd!("git", "format-patch", "--stdout", "--no-signature", "base..HEAD").dir(&self.dir);
+        let mail =
+            duct::cmd!("git", "format-patch", "--stdout", "--no-signature", "base..HEAD").dir(&self.dir);
         mail.stdout_capture().run().expect("git runs").stdout
     }
 

@@ -24,7 +24,10 @@ fn submission() -> Submission {
         references: vec!["0-jane@example.org".into()],
         from: Some(mailbox("Jane Doe", "jane@example.org")),
         to: vec![mailbox("", "linux-mm@kvack.org")],
-        cc: vec![mailbox("Roe, John", "john@example.org"), mailbox("CI", "ci@example.net")],
+        cc: vec![
+            mailbox("Roe, John", "john@example.org"),
+            mailbox("CI", "ci@example.net"),
+        ],
         ..Letter::default()
     };
     let part = |(index, title): (usize, &&str)| Part {
@@ -105,10 +108,26 @@ fn finding() -> Problem {
         patches: vec![2],
         confidence: 0.971,
         shown: vec![
-            Shown { patches: 0, runs: 8, found: 0 },
-            Shown { patches: 1, runs: 2, found: 0 },
-            Shown { patches: 2, runs: 3, found: 3 },
-            Shown { patches: 3, runs: 8, found: 8 },
+            Shown {
+                patches: 0,
+                runs: 8,
+                found: 0,
+            },
+            Shown {
+                patches: 1,
+                runs: 2,
+                found: 0,
+            },
+            Shown {
+                patches: 2,
+                runs: 3,
+                found: 3,
+            },
+            Shown {
+                patches: 3,
+                runs: 8,
+                found: 8,
+            },
         ],
         detect_s: Some(1.7),
         evidence: vec!["swap slot 77 was free before".into()],
@@ -124,8 +143,7 @@ fn a_finding_is_told_to_whoever_sent_the_patch() {
         on_base: vec!["zswap_pressure: warning in foo".into()],
         ..report()
     };
-    insta::assert_snapshot!(reply(&report, &submission(), &around()), @r#"
-    "#);
+    insta::assert_snapshot!("finding", reply(&report, &submission(), &around()));
 }
 
 #[test]
@@ -134,8 +152,7 @@ fn an_all_clear_says_what_was_proved_and_what_was_not_looked_at() {
         not_exercised: vec!["net/ipv4/tcp.c".into()],
         ..report()
     };
-    insta::assert_snapshot!(reply(&report, &submission(), &around()), @r#"
-    "#);
+    insta::assert_snapshot!("all_clear", reply(&report, &submission(), &around()));
 }
 
 #[test]
@@ -154,9 +171,18 @@ fn a_patch_that_does_not_build_is_answered_itself_and_a_commit_gets_its_fixes_ta
     report.patches[2].commit = Some("0123456789abcdef0123456789abcdef01234567".into());
     let text = reply(&report, &submission(), &around());
     assert!(text.contains("In-Reply-To: <3-jane@example.org>\n"), "{text}");
-    assert!(text.contains("References: <0-jane@example.org>\n <3-jane@example.org>\n"), "{text}");
-    assert!(text.contains("    mm/zswap.c:1630: error: implicit declaration"), "{text}");
-    assert!(text.contains("| Fixes: 0123456789ab (\"mm/zswap: three\")\n"), "{text}");
+    assert!(
+        text.contains("References: <0-jane@example.org>\n <3-jane@example.org>\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("    mm/zswap.c:1630: error: implicit declaration"),
+        "{text}"
+    );
+    assert!(
+        text.contains("| Fixes: 0123456789ab (\"mm/zswap: three\")\n"),
+        "{text}"
+    );
 }
 
 #[test]

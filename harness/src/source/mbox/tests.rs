@@ -56,7 +56,10 @@ fn gaps_doubles_and_strangers_are_told() {
     );
     assert!(matches!(
         check(&["[PATCH 1/4294967295] a"]),
-        SeriesProblem::Missing { more: 4_294_967_289, .. }
+        SeriesProblem::Missing {
+            more: 4_294_967_289,
+            ..
+        }
     ));
     assert!(matches!(
         check(&["[PATCH 1/1] a", "[PATCH] b"]),
@@ -104,7 +107,10 @@ fn the_newest_complete_version_wins_and_that_is_said() {
     let newer = part("[PATCH v3 2/2] b", "+4") + &part("[PATCH v3 1/2] a", "+3");
     let found = picked(&(newer.clone() + &both));
     assert!(found.letters[0].patch.as_ref().unwrap().ends_with(b"+3\n\n"));
-    assert_eq!(found.notes, ["v3 is taken, the newest; v1 and what is older is left out"]);
+    assert_eq!(
+        found.notes,
+        ["v3 is taken, the newest; v1 and what is older is left out"]
+    );
     let torn = part("[PATCH v3 2/2] b", "+4") + &both;
     let found = picked(&torn);
     assert_eq!(found.letters[0].version, (1, 0));
@@ -141,12 +147,18 @@ fn a_letter_keeps_who_wrote_to_whom_and_its_base() {
     let text = "From 0123456789abcdef0123456789abcdef01234567 Mon Sep 17 00:00:00 2001\nFrom: =?utf-8?q?J=C3=A4ne?= <jane@example.org>\nTo: linux-mm@kvack.org, \"Doe, John\" <john@example.org>\nCc: linux-mm@kvack.org\nMessage-ID: <1@x>\nIn-Reply-To: <0@x>\nReferences: <a@x> <0@x>\nSubject: [PATCH 1/1] m\n\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n\nbase-commit: 0123456789abcdef0123456789abcdef01234567\n--\n2.39\n";
     let found = letters(text.as_bytes()).unwrap().remove(0);
     let from = found.from.unwrap();
-    assert_eq!((from.name.as_str(), from.address.as_str()), ("Jäne", "jane@example.org"));
+    assert_eq!(
+        (from.name.as_str(), from.address.as_str()),
+        ("Jäne", "jane@example.org")
+    );
     assert_eq!(found.to[1].name, "Doe, John");
     assert_eq!(found.references, ["a@x", "0@x"]);
     assert_eq!(found.message_id.as_deref(), Some("1@x"));
     let hash = Some("0123456789abcdef0123456789abcdef01234567");
-    assert_eq!((found.commit.as_deref(), found.base_commit.as_deref()), (hash, hash));
+    assert_eq!(
+        (found.commit.as_deref(), found.base_commit.as_deref()),
+        (hash, hash)
+    );
 }
 
 #[test]
