@@ -3,15 +3,20 @@
 //! It drives something that builds and boots ([`Works`]): real kernels, or a fake in tests, and fills in the
 //! [`Report`]. Not here: applying, checkpatch, the reply.
 
-use super::compare::{Case, Next, Outcome, Seen, Signature};
-use super::culprit::{Ask, Culprit, Named, Tried};
+mod blame;
+#[cfg(test)]
+mod tests;
+
+use super::compare::{Case, Next, Outcome, Signature};
+use super::culprit::Culprit;
 use super::matrix::CaseText;
-use super::report::{CaseLine, FindingProblem, Problem, Report, Shown, Word};
+use super::report::{CaseLine, Problem, Report, Word};
+use super::sight::{seen, signature, tried_by, word_of};
 use super::step::Step;
-use crate::judge::Rule;
+use crate::judge::{Comparison, Rule};
 use crate::run::CellRecord;
-use crate::verdict::{Class, Finding, Verdict};
-use std::collections::BTreeMap;
+use crate::verdict::Verdict;
+use blame::Evidence;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,8 +106,6 @@ pub const BOOT: &str = "boot";
 const BOOT_FOR: Duration = Duration::from_secs(2);
 /// Shortest pressure of a pair that is tried.
 const AGAIN_MIN: Duration = Duration::from_secs(4);
-/// Lines of evidence that are kept.
-const EVIDENCE_MAX: usize = 60;
 
 /// The case that boots and does next to nothing.
 #[must_use]
@@ -246,39 +249,19 @@ impl<W: Works> Check<'_, W> {
     async fn case(&mut self, text: &CaseText, looks: u32) -> Result<bool, End<W::Error>> {
         let whole = self.report.patches.len();
         let mut case = Case::new(looks, self.rule).map_err(|e| End::Broken(e.to_string()))?;
-        let mut culprit = None;
-        let mut evidence: Option<(CellRecord, Finding)> = None;
-        let mut again = text.clone();
+        let mut evidence: Option<Evidence> = None;
         loop {
-            let (name, nth) = match case.next() {
-                Next::Look(nth) => (text.name.clone(), nth),
-                Next::Try(nth) => (again.name.clone(), nth),
+            let (tried, nth) = match case.next() {
+                Next::Look(nth) => (false, nth),
+                Next::Try(nth) => (true, nth),
                 Next::Done => break,
             };
-            let tried = matches!(case.next(), Next::Try(_));
+            let again = evidence.as_ref().filter(|_| tried);
+            let name = again.map_or(&text.name, |e| &e.again.name).clone();
             let patched = self.run(whole, &name, nth).await?;
             let base = self.run(0, &name, nth).await?;
             let (on_patched, on_base) = (seen(&patched), seen(&base));
             case.take(on_base.clone(), on_patched.clone());
-            if let (false, Some(suspect)) = (tried, case.suspect()) {
-                // The pair that raised it: from here on shorter ones, since it shows sooner.
-                again = self.again(text, &patched)?;
-                culprit = Culprit::new(whole, again.budget.as_secs_f64());
-                let first = patched
-                    .full
-                    .findings()
-                    .find(|f| signature(f) == *suspect)
-                    .cloned();
-                evidence = first.map(|first| (patched.clone(), first));
-                self.works.tell(Step::Suspected {
-                    case: text.name.clone(),
-                    finding: suspect.0.clone(),
-                    least: least(self.rule),
-                })?;
-            } else if let (true, Some(culprit), Some(suspect)) = (tried, &mut culprit, case.suspect()) {
-                culprit.take(whole, tried_by(&patched, suspect));
-                culprit.take(0, tried_by(&base, suspect));
-            }
             self.works.tell(Step::Pair {
                 case: text.name.clone(),
                 tried,
@@ -286,25 +269,50 @@ impl<W: Works> Check<'_, W> {
                 base: word_of(&base, &on_base),
                 patched: word_of(&patched, &on_patched),
             })?;
+            match (case.suspect().cloned(), &mut evidence) {
+                (Some(suspect), Some(evidence)) => {
+                    evidence.culprit.take(whole, tried_by(&patched, &suspect));
+                    evidence.culprit.take(0, tried_by(&base, &suspect));
+                }
+                (Some(suspect), None) => evidence = Some(self.suspect(text, &suspect, patched)?),
+                (None, _) => {}
+            }
         }
         self.conclude(text, &case);
         if case.outcome() == Outcome::Worse
-            && let (Some(culprit), Some((record, finding)), Some(suspect)) =
-                (culprit, evidence, case.suspect())
+            && let Some(evidence) = evidence
         {
-            self.blame(
-                &again,
-                culprit,
-                &record,
-                &finding,
-                suspect,
-                case.findings(),
-                case.pairs().1,
-            )
-            .await?;
-            return Ok(text.name != BOOT);
+            self.blame(&case, evidence).await?;
         }
         Ok(text.name != BOOT || case.outcome() == Outcome::NothingNew)
+    }
+
+    /// Notes what raised a suspicion.
+    fn suspect(
+        &mut self,
+        text: &CaseText,
+        suspect: &Signature,
+        record: CellRecord,
+    ) -> Result<Evidence, End<W::Error>> {
+        // From here on shorter runs, since it shows sooner.
+        let again = self.again(text, &record)?;
+        let own = |words: &str| End::Broken(words.to_owned());
+        let culprit = Culprit::new(self.report.patches.len(), again.budget.as_secs_f64());
+        let finding = record.full.findings().find(|f| signature(f) == *suspect).cloned();
+        let least = Comparison::new(self.rule)
+            .map_err(|e| End::Broken(e.to_string()))?
+            .least();
+        self.works.tell(Step::Suspected {
+            case: text.name.clone(),
+            finding: suspect.0.clone(),
+            least,
+        })?;
+        Ok(Evidence {
+            finding: finding.ok_or_else(|| own("what was suspected was never found"))?,
+            record,
+            again,
+            culprit: culprit.ok_or_else(|| own("there is no patch to suspect"))?,
+        })
     }
 
     /// The case that a suspicion is tried with: as long as it takes to show, and some more.
@@ -367,76 +375,6 @@ impl<W: Works> Check<'_, W> {
         self.report.open.extend(open);
     }
 
-    /// Searches the patch that brings a finding.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "everything that is known of one finding"
-    )]
-    async fn blame(
-        &mut self,
-        again: &CaseText,
-        mut culprit: Culprit,
-        record: &CellRecord,
-        finding: &Finding,
-        suspect: &Signature,
-        (on_base, on_whole): (u32, u32),
-        pairs: u32,
-    ) -> Result<(), End<W::Error>> {
-        let whole = self.report.patches.len();
-        let mut shown: BTreeMap<usize, (u32, u32)> =
-            BTreeMap::from([(0, (pairs, on_base)), (whole, (pairs, on_whole))]);
-        for (index, patch) in self.report.patches.iter().enumerate() {
-            if patch.builds == Some(false) {
-                culprit.take(index + 1, Tried::Unbuilt);
-            }
-        }
-        let mut runs = 0;
-        let named: Named = loop {
-            match culprit.next(runs) {
-                Ask::Named(named) => break named,
-                Ask::Run { prefix, nth } => {
-                    runs += 1;
-                    let record = self.run(prefix, &again.name, nth + 1).await?;
-                    let tried = tried_by(&record, suspect);
-                    culprit.take(prefix, tried);
-                    let (had, found) = shown.entry(prefix).or_default();
-                    match tried {
-                        Tried::Found(_) => (*had, *found) = (*had + 1, *found + 1),
-                        Tried::Quiet(_) => *had += 1,
-                        Tried::Nothing | Tried::Unbuilt => {}
-                    }
-                    self.works.tell(Step::Searched {
-                        case: again.name.clone(),
-                        patches: prefix,
-                        found: matches!(tried, Tried::Found(_)),
-                    })?;
-                }
-            }
-        };
-        let shown = shown
-            .into_iter()
-            .map(|(patches, (runs, found))| Shown { patches, runs, found });
-        self.report
-            .problems
-            .push(Problem::Finding(Box::new(FindingProblem {
-                case: again.name.trim_end_matches("-again").to_owned(),
-                class: finding.class.word().to_owned(),
-                title: finding.title.clone(),
-                patches: named.patches,
-                confidence: named.confidence,
-                shown: shown.collect(),
-                detect_s: record.detect_s,
-                evidence: finding
-                    .detail
-                    .lines()
-                    .take(EVIDENCE_MAX)
-                    .map(str::to_owned)
-                    .collect(),
-                repeat: record.repeat.clone(),
-            })));
-        Ok(())
-    }
-
     /// Sums up, and finds the one word.
     fn total(&mut self) {
         let report = &mut self.report;
@@ -455,53 +393,3 @@ impl<W: Works> Check<'_, W> {
             };
     }
 }
-
-fn least(rule: Rule) -> u32 {
-    crate::judge::Comparison::new(rule).map_or(0, |c| c.least())
-}
-
-/// What tells a finding from another one.
-pub(super) fn signature(finding: &Finding) -> Signature {
-    let class = finding.class.word();
-    Signature(match (finding.class, &finding.function) {
-        (Class::Mismatch(_), _) => "a page with wrong content".to_owned(),
-        (_, Some(function)) => format!("{class} in {function}"),
-        (Class::Splat(_), None) => format!("{class}: {}", finding.title),
-        (_, None) => class.to_owned(),
-    })
-}
-
-/// What a cell's verdict means to a comparison.
-fn seen(record: &CellRecord) -> Seen {
-    match &record.full {
-        Verdict::Pass => Seen::Clean,
-        Verdict::Fail { .. } => Seen::Found(record.full.findings().map(signature).collect()),
-        Verdict::Inconclusive { .. } | Verdict::Skip { .. } | Verdict::Infra { .. } => Seen::Unproved(
-            format!("{} proved nothing: {}", record.kernel, record.full.reason()),
-        ),
-    }
-}
-
-fn tried_by(record: &CellRecord, suspect: &Signature) -> Tried {
-    match seen(record) {
-        Seen::Unproved(_) => Tried::Nothing,
-        Seen::Found(found) if found.contains(suspect) => {
-            Tried::Found(record.detect_s.unwrap_or(record.guest_s).max(0.1))
-        }
-        // Another finding ended it: until then it had not shown this one.
-        Seen::Found(_) => Tried::Quiet(record.detect_s.unwrap_or(record.guest_s)),
-        Seen::Clean => Tried::Quiet(record.guest_s),
-    }
-}
-
-fn word_of(record: &CellRecord, seen: &Seen) -> String {
-    match seen {
-        Seen::Found(found) => found
-            .first()
-            .map_or_else(|| record.verdict.clone(), |s| s.0.clone()),
-        Seen::Clean | Seen::Unproved(_) => record.verdict.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,7 @@ pub struct MatrixText {
 /// Name of the machine.
 pub const MACHINE: &str = "ci";
 /// Cells that the matrix may have; far below what a plan takes.
-const CELLS_MAX: usize = 60_000;
+const CELLS_MAX: usize = 95_000;
 /// Times that each cell may be repeated.
 const REPEATS_MAX: usize = 250;
 

@@ -8,6 +8,7 @@
 //! Not here: how patches are applied and kernels built (`source`, `kernel`), and how a cell is judged.
 
 mod advice;
+mod applying;
 mod base;
 pub mod ci;
 pub mod compare;
@@ -18,8 +19,10 @@ pub mod matrix;
 pub mod real;
 pub mod reply;
 pub mod report;
+mod sight;
 pub mod step;
 pub mod touched;
+mod works;
 
 pub use base::BaseError;
 pub use intake::{IntakeError, Submission};

@@ -1,27 +1,24 @@
 //! The check of a series on real kernels: takes it in, applies it, and gives the rest to [`ci`](super::ci)
 //! with a run's folder, builds and machines behind it.
 
-use super::advice;
+use super::applying::applied;
 use super::base::{self, BaseError};
-use super::ci::{self, Asked, Build, Works, boot_case};
+use super::ci::{self, Asked, boot_case};
 use super::intake::{self, IntakeError, Submission};
 use super::matrix::{self, CaseText, MatrixText};
 use super::reply::{self, Circumstances};
 use super::report::{PatchLine, Problem, Report};
 use super::step::Step;
 use super::touched::{Touched, Wanted};
-use crate::host::{Mode, ProcessError, SandboxError};
+use crate::host::Mode;
 use crate::judge::Rule;
-use crate::kernel::{self, Built, Infra, KernelError, Ladder, Warning};
+use crate::kernel::{Built, Ladder};
 use crate::plan::{self, Plan};
-use crate::run::{CellRecord, Config, Event, Lab, RunError, Summary, Until, with_causes};
-use crate::source::series::SeriesKind;
-use crate::source::{
-    Apply, ApplyError, ApplyFailure, Cache, Cancel, Identity, Mailbox, Pristine, Series, Stopped,
-};
+use crate::run::{Config, Event, Lab, RunError, Summary, Until};
+use crate::source::{Cache, Cancel, Mailbox};
 use crate::spec::{self, Folders, Spec};
 use crate::store::{RunDir, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,7 +166,8 @@ fn keep(dir: &RunDir, submission: &Submission) -> Result<Vec<String>, StoreError
     Ok(names)
 }
 
-fn parsed(text: &MatrixText, dir: &Path, root: &Path) -> Result<(Spec, Plan), RunError> {
+/// The matrix, read back.
+pub(super) fn parsed(text: &MatrixText, dir: &Path, root: &Path) -> Result<(Spec, Plan), RunError> {
     let folders = Folders {
         kconfigs: root.join("kconfigs"),
         patches: root.join("patches"),
@@ -181,24 +179,13 @@ fn parsed(text: &MatrixText, dir: &Path, root: &Path) -> Result<(Spec, Plan), Ru
 }
 
 /// Real kernels and machines.
-struct Real<'a> {
-    lab: Lab<'a>,
-    text: MatrixText,
-    ladder: Ladder,
-    built: BTreeMap<usize, Arc<Built>>,
-    touched: Touched,
-    environment: Vec<String>,
-}
-
-/// What applying found out.
-struct Applied {
-    /// The base, for readers.
-    shown: String,
-    notes: Vec<String>,
-    touched: Touched,
-    failure: Option<(usize, ApplyFailure)>,
-    /// For each patch.
-    advice: Vec<Vec<String>>,
+pub(super) struct Real<'a> {
+    pub(super) lab: Lab<'a>,
+    pub(super) text: MatrixText,
+    pub(super) ladder: Ladder,
+    pub(super) built: BTreeMap<usize, Arc<Built>>,
+    pub(super) touched: Touched,
+    pub(super) environment: Vec<String>,
 }
 
 impl Real<'_> {
@@ -273,7 +260,7 @@ impl Real<'_> {
         }
     }
 
-    fn step(&mut self, step: Step) -> Result<(), RunError> {
+    pub(super) fn step(&mut self, step: Step) -> Result<(), RunError> {
         Ok(self.lab.event(&Event::SeriesStep(step))?)
     }
 
@@ -352,7 +339,7 @@ impl Real<'_> {
     }
 
     /// A kernel's words for the reply.
-    fn describe(&mut self, built: &Built, accel: &str) {
+    pub(super) fn describe(&mut self, built: &Built, accel: &str) {
         let record = &built.record;
         let fragments: Vec<String> = record
             .fragments
@@ -372,209 +359,5 @@ impl Real<'_> {
             format!("compiler: {compiler}"),
             format!("machine: QEMU, 2 CPUs, 300 MiB ({accel})"),
         ];
-    }
-}
-
-/// The blocking part: the base's tree, what the patches do to it, and checkpatch.
-fn applied(
-    request: &kernel::Request,
-    cache: &Cache,
-    dir: &Path,
-    files: &[String],
-    cancel: &Cancel,
-) -> Result<Applied, String> {
-    let words = |e: &dyn std::error::Error| with_causes(e);
-    let identity = Identity::of(&request.source, cache, cancel).map_err(|e| words(&e))?;
-    let pristine = Pristine::of(&identity, cache, request.sandbox, cancel).map_err(|e| words(&e))?;
-    let apply = Apply {
-        tree: &pristine.tree,
-        repo: pristine.repo.as_deref(),
-        without: &BTreeMap::new(),
-        mode: request.sandbox,
-        cache,
-        cancel,
-    };
-    let series: Vec<&Series> = request.series.iter().collect();
-    let mut done = Applied {
-        shown: identity.shown.clone(),
-        notes: Vec::new(),
-        touched: Touched::default(),
-        failure: None,
-        advice: Vec::new(),
-    };
-    match apply.run(&series) {
-        Ok(delta) => {
-            done.notes = delta.notes.iter().map(crate::run::note_words).collect();
-            for patch in &delta.patches {
-                done.touched.add(&patch.files);
-            }
-        }
-        Err(ApplyError::Failure(failure)) => {
-            let own = |s: &&Series| s.kind != SeriesKind::Racepoint && s.name == failure.series;
-            let at = request.series.iter().position(|s| own(&s)).unwrap_or(0);
-            done.failure = Some((at + 1, *failure));
-        }
-        Err(other) => return Err(words(&other)),
-    }
-    if pristine.tree.join(advice::SCRIPT).is_file() {
-        for file in files {
-            let said = advice::checkpatch(&pristine.tree, dir, file, request.sandbox, cancel);
-            // Without perl there is no advice; that is no reason to stop.
-            done.advice
-                .push(said.unwrap_or_else(|e| vec![format!("checkpatch.pl did not run: {e}")]));
-        }
-    }
-    Ok(done)
-}
-
-/// What an error of a build means for the series that was built.
-fn broken(error: KernelError, part: usize) -> Build {
-    if error.is_stop() {
-        return Build::Stopped;
-    }
-    let message = match error {
-        KernelError::Build(failure) => {
-            return Build::Broken {
-                file: failure.file,
-                line: failure.line,
-                message: failure.message,
-            };
-        }
-        KernelError::Config(missing) if part > 0 => {
-            let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            lines.join("; ")
-        }
-        KernelError::Apply(failure) if part > 0 => with_causes(failure.as_ref()),
-        // The base built within the same bounds: it is the series that wants more.
-        KernelError::Infra(Infra::Stopped(Stopped::Process(
-            stopped @ (ProcessError::Deadline { .. } | ProcessError::Sandbox(SandboxError::Disk { .. })),
-        ))) if part > 0 => format!("the build had to be ended: {stopped}"),
-        other => {
-            let help = miette::Diagnostic::help(&other).map_or_else(String::new, |h| format!(" ({h})"));
-            return Build::Infra(format!("{}{help}", with_causes(&other)));
-        }
-    };
-    Build::Broken {
-        file: None,
-        line: None,
-        message,
-    }
-}
-
-impl Works for Real<'_> {
-    type Error = RunError;
-
-    async fn build(&mut self, part: usize) -> Result<Build, RunError> {
-        let ladder = std::mem::take(&mut self.ladder);
-        let (ladder, built) = self.lab.kernel(&matrix::kernel(part), ladder).await?;
-        self.ladder = ladder;
-        match built {
-            Ok(built) => {
-                let build_s = built.build_s;
-                if part == 0 && self.text.accel == "auto" {
-                    // Decided once, on the base: a patched kernel that does not boot is no reason for another.
-                    let choice = self.lab.accel(&built).await;
-                    self.text.accel = choice.accel.to_string();
-                }
-                self.built.insert(part, built);
-                Ok(Build::Built(build_s))
-            }
-            Err(error) => Ok(broken(error, part)),
-        }
-    }
-
-    async fn look_at_builds(&mut self, report: &mut Report) -> Result<(), RunError> {
-        // Its lock keeps others from moving the base.
-        self.ladder = Ladder::default();
-        let mut compiled = BTreeSet::new();
-        let mut warned: Vec<(usize, Vec<Warning>)> = Vec::new();
-        for (&part, built) in self.built.iter().filter(|(part, _)| **part > 0) {
-            let log = std::fs::read(built.dir.join("build.log")).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
-            compiled.extend(kernel::compiled(&log));
-            let touched = |w: &Warning| self.touched.files.contains(&*w.file.to_string_lossy());
-            warned.push((part, kernel::warnings(&log).into_iter().filter(touched).collect()));
-        }
-        let last = self.built.last_key_value().map(|(_, built)| Arc::clone(built));
-        if let Some(last) = last.filter(|_| self.built.len() > 1) {
-            let accel = self.text.accel.clone();
-            self.describe(&last, &accel);
-            report.not_compiled = self.uncompiled(&compiled);
-        }
-        if warned.iter().any(|(_, warnings)| !warnings.is_empty()) {
-            let mut known = self.warnings_of_base().await?;
-            for (part, warnings) in warned {
-                let new: Vec<Warning> = warnings
-                    .into_iter()
-                    .filter(|w| !known.iter().any(|k| k.is_same(w)))
-                    .collect();
-                if let Some(line) = report.patches.get_mut(part - 1) {
-                    line.warnings = new
-                        .iter()
-                        .map(|w| format!("{}:{}: {}", w.file.display(), w.line, w.message))
-                        .collect();
-                }
-                known.extend(new);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, case: &CaseText) -> Result<(), RunError> {
-        self.text.cases.retain(|known| known.name != case.name);
-        self.text.cases.push(case.clone());
-        let root = self.lab.config().root.clone();
-        let (spec, plan) = parsed(&self.text, self.lab.dir().path(), &root)?;
-        self.lab.grow(spec, plan)
-    }
-
-    async fn run(&mut self, part: usize, case: &str, nth: u32) -> Result<Option<CellRecord>, RunError> {
-        let id = matrix::cell(part, case, nth);
-        let missing = || RunError::Plan(format!("the plan has no cell {id}"));
-        let cell = self
-            .lab
-            .config()
-            .plan
-            .cells
-            .iter()
-            .find(|c| c.id == id)
-            .cloned()
-            .ok_or_else(missing)?;
-        let built = self.built.get(&part).cloned().ok_or_else(missing)?;
-        self.lab.cell(&cell, &built).await
-    }
-
-    fn tell(&mut self, step: Step) -> Result<(), RunError> {
-        self.step(step)
-    }
-}
-
-impl Real<'_> {
-    /// The touched sources that no build has made an object of.
-    fn uncompiled(&self, compiled: &BTreeSet<PathBuf>) -> Vec<String> {
-        let source = |file: &&String| file.ends_with(".c") || file.ends_with(".S");
-        let kernel = |file: &&String| {
-            !["tools/", "samples/", "scripts/"]
-                .iter()
-                .any(|dir| file.starts_with(dir))
-        };
-        let made = |file: &&String| compiled.contains(&Path::new(file.as_str()).with_extension("o"));
-        let files = self.touched.files.iter().filter(source).filter(kernel);
-        files.filter(|file| !made(file)).cloned().collect()
-    }
-
-    /// What the compiler says of the touched files as they are on base.
-    async fn warnings_of_base(&mut self) -> Result<Vec<Warning>, RunError> {
-        let request = self.lab.request(&matrix::kernel(0)).map_err(RunError::Plan)?;
-        let cache = self.lab.config().cache.clone();
-        let code = self.touched.files.iter().filter(|f| f.ends_with(".c"));
-        let files: Vec<PathBuf> = code.map(PathBuf::from).collect();
-        let silent: kernel::Progress = Arc::new(|_| {});
-        let said = self
-            .lab
-            .blocking(move |cancel| kernel::recompile(&request, &files, &cache, &silent, cancel))
-            .await?;
-        // A base that cannot be asked leaves every warning new: told rather than hidden.
-        Ok(said.map(|log| kernel::warnings(&log)).unwrap_or_default())
     }
 }

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::console::Kind;
-use crate::series::report::PatchLine;
+use crate::series::report::{FindingProblem, PatchLine};
+use crate::series::sight::signature;
+use crate::verdict::{Class, Finding};
 use guest_tests::model;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
