@@ -269,13 +269,12 @@ impl<W: Works> Check<'_, W> {
                 base: word_of(&base, &on_base),
                 patched: word_of(&patched, &on_patched),
             })?;
-            match (case.suspect().cloned(), &mut evidence) {
-                (Some(suspect), Some(evidence)) => {
-                    evidence.culprit.take(whole, tried_by(&patched, &suspect));
-                    evidence.culprit.take(0, tried_by(&base, &suspect));
-                }
-                (Some(suspect), None) => evidence = Some(self.suspect(text, &suspect, patched)?),
-                (None, _) => {}
+            let Some(suspect) = case.suspect() else { continue };
+            if let Some(evidence) = &mut evidence {
+                evidence.culprit.take(whole, tried_by(&patched, suspect));
+                evidence.culprit.take(0, tried_by(&base, suspect));
+            } else {
+                evidence = Some(self.suspect(text, suspect, patched)?);
             }
         }
         self.conclude(text, &case);
@@ -296,7 +295,7 @@ impl<W: Works> Check<'_, W> {
     ) -> Result<Evidence, End<W::Error>> {
         // From here on shorter runs, since it shows sooner.
         let again = self.again(text, &record)?;
-        let own = |words: &str| End::Broken(words.to_owned());
+        let own = |words: &str| -> End<W::Error> { End::Broken(words.to_owned()) };
         let culprit = Culprit::new(self.report.patches.len(), again.budget.as_secs_f64());
         let finding = record.full.findings().find(|f| signature(f) == *suspect).cloned();
         let least = Comparison::new(self.rule)

@@ -185,7 +185,13 @@ impl Case {
         (looked, self.comparison.pairs() + self.void)
     }
 
-    /// Of the pairs tried, in how many base showed it, in how many patched did.
+    /// Of the pairs tried, how many count: both arms proved something.
+    #[must_use]
+    pub fn counted(&self) -> u32 {
+        self.comparison.pairs()
+    }
+
+    /// Of the pairs that count, in how many base showed it, in how many patched did.
     #[must_use]
     pub fn findings(&self) -> (u32, u32) {
         self.comparison.findings()

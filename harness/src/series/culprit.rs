@@ -135,9 +135,16 @@ mod tests {
     /// Searches a series whose patch `culprit` brings a bug that shows by `hit`; returns what was named.
     fn search(patches: usize, culprit: usize, unbuilt: &[usize], mut hit: impl FnMut() -> bool) -> Named {
         let mut it = Culprit::new(patches, 6.0).expect("a series");
-        for _ in 0..9 {
-            it.take(0, Tried::Quiet(6.0));
-            it.take(patches, Tried::Found(1.5));
+        let tried = |found| {
+            if found {
+                Tried::Found(1.5)
+            } else {
+                Tried::Quiet(6.0)
+            }
+        };
+        for _ in 0..16 {
+            it.take(0, tried(false));
+            it.take(patches, tried(hit()));
         }
         for &prefix in unbuilt {
             it.take(prefix, Tried::Unbuilt);
@@ -149,15 +156,7 @@ mod tests {
                 Ask::Run { prefix, .. } => {
                     assert!(!unbuilt.contains(&prefix), "prefix {prefix} does not build");
                     runs += 1;
-                    let found = prefix >= culprit && hit();
-                    it.take(
-                        prefix,
-                        if found {
-                            Tried::Found(1.5)
-                        } else {
-                            Tried::Quiet(6.0)
-                        },
-                    );
+                    it.take(prefix, tried(prefix >= culprit && hit()));
                 }
             }
         }

@@ -50,7 +50,8 @@ pub fn reply(report: &Report, submission: &Submission, around: &Circumstances) -
             for problem in &report.problems {
                 tell(&mut out, report, problem);
             }
-            tags(&mut out, report, around, message_id(report, around).as_deref());
+            let own = message_id(report, around).filter(|_| answered.is_some_and(is_archived));
+            tags(&mut out, report, around, own.as_deref());
         }
         (Word::Pass, _) => all_clear(&mut out, report),
         (Word::Fail | Word::Inconclusive | Word::Infra, _) => {
@@ -78,6 +79,30 @@ fn answered(submission: &Submission, blamed: Option<usize>) -> Option<&Letter> {
         Some(number) => letter(number.wrapping_sub(1)),
         None => submission.cover.as_ref().or_else(|| letter(0)),
     }
+}
+
+/// Where mails to a list can be looked up by their ids.
+const ARCHIVED: [&str; 4] = [
+    "kvack.org",
+    "vger.kernel.org",
+    "lists.linux.dev",
+    "lists.infradead.org",
+];
+
+/// Whether the answer to a letter goes to a list that lore.kernel.org keeps.
+fn is_archived(letter: &Letter) -> bool {
+    let domain = |mailbox: &Mailbox| {
+        mailbox
+            .address
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_owned())
+    };
+    letter
+        .to
+        .iter()
+        .chain(&letter.cc)
+        .filter_map(domain)
+        .any(|d| ARCHIVED.contains(&d.as_str()))
 }
 
 fn message_id(report: &Report, around: &Circumstances) -> Option<String> {
@@ -337,7 +362,7 @@ fn environment(out: &mut String, report: &Report, around: &Circumstances) {
     let mut lines = around.environment.clone();
     if !report.cases.is_empty() {
         lines.push(format!(
-            "a finding is blamed on the series only after a sequential test over fresh pairs of runs: at most {:.2} % of harmless series are blamed; one with {:.0} times base's odds of failing is cleared in at most {:.0} % of the cases",
+            "a finding is blamed on the series only after a sequential test over fresh pairs of runs: at most {:.0} % of harmless series are blamed; one with {:.0} times base's odds of failing is cleared in at most {:.0} % of the cases",
             report.rates.false_blame * 100.0,
             report.rates.odds,
             report.rates.false_clear * 100.0

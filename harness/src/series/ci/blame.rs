@@ -34,11 +34,10 @@ impl<W: Works> Check<'_, W> {
             again,
             mut culprit,
         } = evidence;
-        let (Some(suspect), (on_base, on_whole), (_, pairs)) =
-            (case.suspect(), case.findings(), case.pairs())
-        else {
+        let Some(suspect) = case.suspect() else {
             return Ok(());
         };
+        let ((on_base, on_whole), pairs) = (case.findings(), case.counted());
         let whole = self.report.patches.len();
         let mut shown: BTreeMap<usize, (u32, u32)> =
             BTreeMap::from([(0, (pairs, on_base)), (whole, (pairs, on_whole))]);

@@ -186,6 +186,27 @@ fn a_patch_that_does_not_build_is_answered_itself_and_a_commit_gets_its_fixes_ta
 }
 
 #[test]
+fn a_report_that_no_archive_keeps_has_no_link_to_one() {
+    let mut private = submission();
+    private.parts[1]
+        .letter
+        .as_mut()
+        .expect("it came by mail")
+        .to
+        .clear();
+    let report = Report {
+        verdict: Word::Fail,
+        problems: vec![finding()],
+        ..report()
+    };
+    let text = reply(&report, &private, &around());
+    assert!(
+        text.contains("| Reported-by: ") && !text.contains("Closes:"),
+        "{text}"
+    );
+}
+
+#[test]
 fn without_a_sender_nobody_is_made_up() {
     let report = Report {
         verdict: Word::Fail,

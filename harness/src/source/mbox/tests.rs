@@ -163,7 +163,7 @@ fn a_letter_keeps_who_wrote_to_whom_and_its_base() {
 
 #[test]
 fn headers_of_a_hostile_sender_carry_no_second_line() {
-    let text = "Subject: =?utf-8?q?=5BPATCH=5D_x=0ABcc=3A_all=40example=2Eorg=E2=80=AE?=\nFrom: =?utf-8?q?a=0D=0ABcc=3A?= <a@b\n\tBcc: c@d>\nTo: <x@y>, <`id`@z/../..>, \"a\\\nb\" <ok@example.org>, -oQ/tmp@example.org\nMessage-ID: <1@x\n\r y@z>\nReferences: <a b@c> <fine@c> <no-at>\n\n--- a/x\n+++ b/x\n";
+    let text = "Subject: =?utf-8?q?=5BPATCH=5D_x=0ABcc=3A_all=40example=2Eorg=E2=80=AE?=\nFrom: =?utf-8?q?a=0D=0ABcc=3A?= <a@b\n\tBcc: c@d>\nTo: <x@y>, <`id`@z/../..>, \"a\\\nb\" <ok@example.org>, -oQ/tmp@example.org\nMessage-ID: <1@x\n\t y@z>\nReferences: <a b@c> <fine@c> <no-at>\n\n--- a/x\n+++ b/x\n";
     let found = letters(text.as_bytes()).unwrap().remove(0);
     assert_eq!(found.subject, "[PATCH] x Bcc: all@example.org");
     assert_eq!(found.references, ["fine@c"]);
