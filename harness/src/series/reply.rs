@@ -199,7 +199,7 @@ fn tell(out: &mut String, report: &Report, problem: &Problem) {
             message,
             mended_by,
         } => {
-            let with = format!("the tree does not build with {}:", titled(report, *patch));
+            let with = format!("The tree does not build with {}:", titled(report, *patch));
             paragraph(out, &with);
             quote(out, &[format!("{}error: {message}", place(file.as_ref(), *line))]);
             let rest = match mended_by {
