@@ -271,8 +271,8 @@ impl<W: Works> Check<'_, W> {
             })?;
             let Some(suspect) = case.suspect() else { continue };
             if let Some(evidence) = &mut evidence {
-                evidence.culprit.take(whole, tried_by(&patched, suspect));
-                evidence.culprit.take(0, tried_by(&base, suspect));
+                evidence.culprit.take(whole, tried_by(&patched, &case));
+                evidence.culprit.take(0, tried_by(&base, &case));
             } else {
                 evidence = Some(self.suspect(text, suspect, patched)?);
             }

@@ -26,13 +26,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    fn has(&self, suspects: &BTreeSet<Signature>) -> bool {
-        match self {
-            Self::Found(found) => found.iter().any(|f| suspects.contains(f)),
-            Self::Clean | Self::Unproved(_) => false,
-        }
-    }
-
+    /// The first cause alone: what follows it is mostly its echo.
     fn first(&self) -> Option<&Signature> {
         match self {
             Self::Found(found) => found.first(),
@@ -81,7 +75,8 @@ pub struct Case {
     rule: Rule,
     /// Pairs looked at, base first.
     looked: Vec<(Seen, Seen)>,
-    suspects: BTreeSet<Signature>,
+    /// What raised the suspicion, and what base had shown until then.
+    suspect: Option<(Signature, BTreeSet<Signature>)>,
     comparison: Comparison,
     /// Pairs tried in which an arm proved nothing.
     void: u32,
@@ -102,7 +97,7 @@ impl Case {
             looks: looks.max(1),
             rule,
             looked: Vec::new(),
-            suspects: BTreeSet::new(),
+            suspect: None,
             comparison: Comparison::new(rule)?,
             void: 0,
             on_base: BTreeSet::new(),
@@ -114,7 +109,7 @@ impl Case {
     pub fn next(&self) -> Next {
         let tried = self.comparison.pairs() + self.void;
         let looked = u32::try_from(self.looked.len()).unwrap_or(u32::MAX);
-        if !self.suspects.is_empty() {
+        if self.suspect.is_some() {
             let open = self.comparison.judgement() == Judgement::Open && self.void < VOID_MAX;
             return if open { Next::Try(tried + 1) } else { Next::Done };
         }
@@ -127,28 +122,33 @@ impl Case {
 
     /// Takes in what came of the pair that [`Self::next`] asked for.
     pub fn take(&mut self, base: Seen, patched: Seen) {
+        if self.suspect.is_some() {
+            if base.proved() && patched.proved() {
+                self.comparison.add(Pair {
+                    base: self.shows(&base),
+                    patched: self.shows(&patched),
+                });
+            } else {
+                self.void += 1;
+            }
+        }
         if let Seen::Found(found) = &base {
             self.on_base.extend(found.iter().cloned());
         }
-        if self.suspects.is_empty() {
-            // The first cause alone: what follows it is mostly its echo.
-            let first = patched.first().filter(|first| !self.on_base.contains(first));
-            self.suspects.extend(first.cloned());
+        if self.suspect.is_none() {
+            let new = patched
+                .first()
+                .filter(|first| !self.on_base.contains(first))
+                .cloned();
+            self.suspect = new.map(|new| (new, self.on_base.clone()));
             self.looked.push((base, patched));
-        } else if base.proved() && patched.proved() {
-            self.comparison.add(Pair {
-                base: base.has(&self.suspects),
-                patched: patched.has(&self.suspects),
-            });
-        } else {
-            self.void += 1;
         }
     }
 
     /// What it came to, once there is nothing more to run.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        if self.suspects.is_empty() {
+        if self.suspect.is_none() {
             let proved = self
                 .looked
                 .iter()
@@ -170,7 +170,17 @@ impl Case {
     /// The suspicion, where there is one.
     #[must_use]
     pub fn suspect(&self) -> Option<&Signature> {
-        self.suspects.first()
+        self.suspect.as_ref().map(|(suspect, _)| suspect)
+    }
+
+    /// Whether a run showed the suspected bug: it was not clean, and its first cause is none that base had shown
+    /// when the suspicion was raised. One bug may show as lost data now and as an oops then.
+    #[must_use]
+    pub fn shows(&self, seen: &Seen) -> bool {
+        let known = self.suspect.as_ref().map(|(_, known)| known);
+        seen.first()
+            .zip(known)
+            .is_some_and(|(first, known)| !known.contains(first))
     }
 
     /// Everything that base showed.
@@ -290,6 +300,21 @@ mod tests {
             run(both, &found("hang"), &found("data")).outcome(),
             Outcome::Worse
         );
+    }
+
+    #[test]
+    fn a_bug_that_shows_in_several_ways_is_one() {
+        let mut both = case(1);
+        both.take(found("hang"), found("data"));
+        let mut oops = false;
+        while both.next() != Next::Done {
+            oops = !oops;
+            both.take(Seen::Clean, found(if oops { "oops" } else { "data" }));
+        }
+        let (_, on_patched) = both.findings();
+        assert_eq!((both.outcome(), on_patched), (Outcome::Worse, both.counted()));
+        // What base had shown before is still base's.
+        assert!(!both.shows(&found("hang")) && both.shows(&found("oops")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a cell's record means to a comparison and to the search for a patch (pure).
 
-use super::compare::{Seen, Signature};
+use super::compare::{Case, Seen, Signature};
 use super::culprit::Tried;
 use crate::run::CellRecord;
 use crate::verdict::{Class, Finding, Verdict};
@@ -27,11 +27,12 @@ pub(super) fn seen(record: &CellRecord) -> Seen {
     }
 }
 
-/// What it means to the search of one finding.
-pub(super) fn tried_by(record: &CellRecord, suspect: &Signature) -> Tried {
-    match seen(record) {
+/// What it means to the search for what a case suspects.
+pub(super) fn tried_by(record: &CellRecord, case: &Case) -> Tried {
+    let seen = seen(record);
+    match &seen {
         Seen::Unproved(_) => Tried::Nothing,
-        Seen::Found(found) if found.contains(suspect) => {
+        Seen::Found(_) if case.shows(&seen) => {
             Tried::Found(record.detect_s.unwrap_or(record.guest_s).max(0.1))
         }
         // Another finding ended it: until then it had not shown this one.

@@ -34,9 +34,6 @@ impl<W: Works> Check<'_, W> {
             again,
             mut culprit,
         } = evidence;
-        let Some(suspect) = case.suspect() else {
-            return Ok(());
-        };
         let ((on_base, on_whole), pairs) = (case.findings(), case.counted());
         let whole = self.report.patches.len();
         let mut shown: BTreeMap<usize, (u32, u32)> =
@@ -53,7 +50,7 @@ impl<W: Works> Check<'_, W> {
                 Ask::Run { prefix, nth } => {
                     runs += 1;
                     let record = self.run(prefix, &again.name, nth + 1).await?;
-                    let tried = tried_by(&record, suspect);
+                    let tried = tried_by(&record, case);
                     culprit.take(prefix, tried);
                     let (had, found) = shown.entry(prefix).or_default();
                     match tried {
