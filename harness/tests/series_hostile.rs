@@ -124,7 +124,6 @@ fn a_makefile_reaches_nothing_outside_of_its_layers() {
         "/in/planted".to_owned(),
         "/ccache/planted".to_owned(),
         "/src/../planted".to_owned(),
-        "/proc/sys/kernel/core_pattern".to_owned(),
         format!("{}/planted", victim.home().display()),
         format!("{}/ccache/planted", victim.cache.root().display()),
         format!("{}/planted", victim.cache.root().display()),
@@ -136,6 +135,8 @@ fn a_makefile_reaches_nothing_outside_of_its_layers() {
         ));
     }
     for attempt in [
+        // Writes back what is there, so that it does no harm where it works.
+        "v=$$(cat /proc/sys/kernel/core_pattern) && echo \"$$v\" > /proc/sys/kernel/core_pattern".to_owned(),
         format!("bash -c 'echo x > /dev/tcp/127.0.0.1/{port}'"),
         format!("cat {}/secret", victim.home().display()),
         "rm -rf /ccache/*".to_owned(),
@@ -185,8 +186,8 @@ fn the_compilers_cache_cannot_be_poisoned() {
     let before = victim.shared();
     // It compiles what the next series will compile, with a compiler of its own, and every way to keep that.
     let wrapper = "\t-@mkdir -p /tmp/bin; printf '#!/bin/sh\\nexec /usr/bin/gcc -DEVIL \"$$@\"\\n' > /tmp/bin/gcc; chmod +x /tmp/bin/gcc\n\
-        \t-@cd /tmp && unset CCACHE_READONLY && PATH=/tmp/bin:$$PATH CCACHE_READONLY= ccache gcc -c -o /tmp/x.o /src/mm/zswap.c\n\
-        \t-@CCACHE_DIR=/ccache CCACHE_NOREADONLY=1 ccache --set-config=compiler=/tmp/bin/gcc\n\
+        \t-@cd /tmp && unset CCACHE_READONLY && PATH=/tmp/bin:$$PATH timeout 5 ccache gcc -c -o /tmp/x.o /src/mm/zswap.c\n\
+        \t-@CCACHE_DIR=/ccache CCACHE_NOREADONLY=1 timeout 2 ccache --set-config=compiler=/tmp/bin/gcc\n\
         \t-@for f in $$(find /ccache -type f); do echo x > $$f && echo \"poisoned $$f\"; done 2>/dev/null\n";
     victim
         .toy
