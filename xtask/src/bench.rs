@@ -3,6 +3,7 @@
 
 mod boot;
 mod incremental;
+mod list;
 mod overhead;
 
 use crate::{exit_code, patchproof, setup, target_dir};
@@ -27,9 +28,11 @@ pub enum Part {
     Detect,
     /// The search for a culprit by simulation, beside what others do
     Bisect,
+    /// Expanding, listing and splitting a matrix of 5,000 cells: time and memory
+    List,
 }
 
-const ALL: [Part; 7] = [
+const ALL: [Part; 8] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
@@ -37,6 +40,7 @@ const ALL: [Part; 7] = [
     Part::Model,
     Part::Detect,
     Part::Bisect,
+    Part::List,
 ];
 /// Pairs of boots, and of cache look-ups.
 const ROUNDS: usize = 10;
@@ -49,6 +53,10 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
     // Only simulated: needs nothing that has to be set up.
     if parts == [Part::Bisect] {
         example("harness", "bisect_bench")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if parts == [Part::List] {
+        list::list(&patchproof()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(missing) = setup::ensure()? {
@@ -65,6 +73,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Model => example("guest-tests", "model_bench")?,
             Part::Detect => code = detect(&patchproof)?,
             Part::Bisect => example("harness", "bisect_bench")?,
+            Part::List => list::list(&patchproof)?,
         }
     }
     Ok(code)

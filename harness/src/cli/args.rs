@@ -30,6 +30,9 @@ Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
   patchproof run --resume last
+  patchproof run my.yaml --time-budget 30min --fail-fast
+  patchproof run my.yaml --filter 'fixed.*' --repeat-until-fail
+  patchproof run my.yaml --shard 2/4 --durations durations.json
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
     /// Runs one cell of an earlier run again: same kernel, seed and parameters
@@ -53,7 +56,8 @@ Examples:
 Examples:
   patchproof history
   patchproof history pressure.zswap_writeback
-  patchproof history 'small@qemu.*' --json")]
+  patchproof history 'small@qemu.*' --json
+  patchproof history --durations > durations.json")]
     History(History),
     /// Boots a kernel under virtme-ng and logs in over SSH
     #[command(after_help = "\
@@ -69,7 +73,16 @@ its own: a shell, busybox, an SSH server. What is written there is gone with the
 command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
     Shell(Shell),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
-    List(List),
+    #[command(after_help = super::plan_args::LIST_HELP)]
+    List(super::plan_args::List),
+    /// Joins the runs of all shards into one
+    #[command(after_help = super::plan_args::MERGE_HELP)]
+    Merge(super::plan_args::Merge),
+    /// Writes what another CI system needs to run a matrix on several hosts
+    #[command(after_help = super::plan_args::CI_HELP)]
+    Ci(super::plan_args::Ci),
+    /// Prints the JSON schema of matrix files, with which editors complete them
+    Schema,
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
     #[command(after_help = "\
 Examples:
@@ -122,6 +135,8 @@ pub(super) struct Run {
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) bounds: super::plan_args::Bounds,
     #[command(flatten)]
     pub(super) left: Left,
     /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
@@ -184,6 +199,9 @@ pub(super) struct History {
     /// Only the newest runs, so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(super) limit: u32,
+    /// Writes what cells and kernels took, as JSON: what a matrix can be split with the same way everywhere
+    #[arg(long, conflicts_with = "case")]
+    pub(super) durations: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -234,12 +252,6 @@ pub(super) struct Shell {
     /// Runs this in place of a login: one word is a line for the guest's shell, several are taken as they are
     #[arg(last = true)]
     pub(super) command: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    pub(super) what: Selection,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,13 @@
 
 mod args;
 mod cache;
+mod ci;
 mod console;
 mod doctor;
 mod history;
 mod list;
+mod merge;
+mod plan_args;
 mod report;
 mod run;
 mod shell;
@@ -36,6 +39,9 @@ pub fn main() -> ExitCode {
         Command::History(what) => history::history(&what, json),
         Command::Shell(what) => shell::shell(&what, json),
         Command::List(what) => list::list(&what, json),
+        Command::Merge(what) => merge::merge(&what, json),
+        Command::Ci(what) => ci::ci(&what, json),
+        Command::Schema => list::schema(),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

@@ -7,8 +7,8 @@ use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
 use crate::source::CacheError;
 use crate::spec::SpecError;
-use crate::store::StoreError;
 use crate::store::history::HistoryError;
+use crate::store::{MergeError, StoreError};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -57,6 +57,15 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Ssh(#[from] SshError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ci(#[from] crate::ci::Unfit),
+    #[error("{path} holds no durations: {why}", path = .0.display(), why = .1)]
+    #[diagnostic(help("`patchproof history --durations` writes such a file"))]
+    Durations(PathBuf, String),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -71,7 +80,9 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::NoTarget(_) => 2,
+            Self::NoTarget(_) | Self::Durations(..) | Self::Ci(_) => 2,
+            Self::Merge(MergeError::Store(_)) => 3,
+            Self::Merge(_) => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -100,6 +111,9 @@ impl Failure {
             | Self::NoRoot(_)
             | Self::NoCell(_)
             | Self::NoTarget(_)
+            | Self::Merge(_)
+            | Self::Durations(..)
+            | Self::Ci(_)
             | Self::Limit(..)
             | Self::Shell(_)
             | Self::Ssh(_)

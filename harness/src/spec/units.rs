@@ -31,6 +31,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     size(text)
 }
 
+/// Reads a duration as YAML and the command line spell it: `90s`.
+///
+/// # Errors
+/// What is wrong with it: a fragment that fits after the name of what was given.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+}
+
 /// Reads a size: bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     scaled(

@@ -1,0 +1,140 @@
+//! The map `matrix`: its axes, `exclude` and `include`. What is wrong with each kind of value, word for word.
+
+use super::{bad, each_bad, settings};
+
+#[test]
+fn axes() {
+    insta::assert_snapshot!(each_bad(&[
+        ("kernel: [fixed, defect]", "kernel: [fixed, defct]"),
+        ("kernel: [fixed, defect]", "kernel: [fixed, defect, fixed]"),
+        ("kernel: [fixed, defect]", "kernel: fixed"),
+        ("kernel: [fixed, defect]", "kernel: []"),
+        ("  case: [pressure]\n", ""),
+        ("case: [pressure]", "case: [other]\n  repeat: 0"),
+        ("machine: [small]", "machines: [small]"),
+        ("machine: [small]", "machine: [{}]"),
+    ]), @r"
+    /m/a.yaml:10:19: error: there is no kernel `defct`; did you mean `defect`?
+      10 |   kernel: [fixed, defct]
+         |                   ^^^^^
+    --
+    /m/a.yaml:10:27: error: the kernel `fixed` is listed twice
+      10 |   kernel: [fixed, defect, fixed]
+         |                           ^^^^^
+    --
+    /m/a.yaml:10:11: error: `kernel` must be a list, not `fixed`
+      10 |   kernel: fixed
+         |           ^^^^^
+      help: write `kernel: [fixed]`
+    --
+    /m/a.yaml:10:11: error: `kernel` is empty: the matrix would select no cell
+      10 |   kernel: []
+         |           ^^
+    --
+    /m/a.yaml:9:1: error: `matrix` lacks the key `case`
+      9 | matrix:
+        | ^^^^^^
+    --
+    /m/a.yaml:11:10: error: there is no case `other`
+      11 |   case: [other]
+         |          ^^^^^
+      help: defined here: `pressure`
+    /m/a.yaml:12:11: error: `repeat` must be a whole number from 1 to 1000, not 0
+      12 |   repeat: 0
+         |           ^
+    --
+    /m/a.yaml:12:3: error: unknown key `machines`; did you mean `machine`?
+      12 |   machines: [small]
+         |   ^^^^^^^^
+    --
+    /m/a.yaml:12:13: error: `machine` must be a name, not an empty map
+      12 |   machine: [{}]
+         |             ^^
+    ");
+    insta::assert_snapshot!(bad("version: 1\nkernels: {}\nmachines: {}\ncases: {}\nmatrix: {}\n"), @r"
+    /m/a.yaml:5:1: error: `matrix` lacks the key `kernel`
+      5 | matrix: {}
+        | ^^^^^^
+    /m/a.yaml:5:1: error: `matrix` lacks the key `machine`
+      5 | matrix: {}
+        | ^^^^^^
+    /m/a.yaml:5:1: error: `matrix` lacks the key `case`
+      5 | matrix: {}
+        | ^^^^^^
+    ");
+    insta::assert_snapshot!(bad("version: 1\nkernels: {}\nmachines: {}\ncases: {}\nmatrix: { include: [] }\n"), @r"
+    /m/a.yaml:5:1: error: the matrix selects no cell
+      5 | matrix: { include: [] }
+        | ^^^^^^
+    ");
+}
+
+#[test]
+fn exclude_and_include() {
+    let after = "  machine: [small]\n";
+    let with = |lines: &str| format!("{after}  {lines}\n");
+    let edits = [
+        "exclude: [{}]",
+        "exclude: [{ kernel: [] }]",
+        "exclude: [{ kernel: nobody, colour: red }]",
+        "exclude: [{ racepoint: on }]",
+        "exclude: { kernel: fixed }",
+        "include: [{}]",
+        "include: [{ kernel: nobody, repeat: 0 }]",
+        "include: [{ kernel: fixed, racepoint: { zswap_writeback: { delay: 1us } } }]",
+        "include: [fixed]",
+    ]
+    .map(with);
+    let edits: Vec<_> = edits.iter().map(|to| (after, to.as_str())).collect();
+    insta::assert_snapshot!(each_bad(&edits), @r"
+    /m/a.yaml:13:13: error: an empty entry would exclude every cell
+      13 |   exclude: [{}]
+         |             ^^
+    --
+    /m/a.yaml:13:23: error: `kernel` is empty: the entry would match no cell
+      13 |   exclude: [{ kernel: [] }]
+         |                       ^^
+    --
+    /m/a.yaml:13:23: error: there is no kernel `nobody`
+      13 |   exclude: [{ kernel: nobody, colour: red }]
+         |                       ^^^^^^
+      help: defined here: `fixed`, `defect`
+    /m/a.yaml:13:31: error: unknown key `colour`
+      13 |   exclude: [{ kernel: nobody, colour: red }]
+         |                               ^^^^^^
+      help: known here: `kernel`, `source`, `series`, `kconfigs`, `machine`, `backend`, `accel`, `cpus`, `memory`, `swap`, `boot_args`, `case`, `budget`, `racepoint`, `seed`, `params`
+    --
+    /m/a.yaml:13:26: error: there is no racepoint setting `on`
+      13 |   exclude: [{ racepoint: on }]
+         |                          ^^
+      help: defined here: `off`, `zswap_writeback`
+    --
+    /m/a.yaml:13:12: error: `exclude` must be a list, not a map
+      13 |   exclude: { kernel: fixed }
+         |            ^^^^^^^^^^^^^^^^^
+    --
+    /m/a.yaml:13:13: error: an empty entry includes nothing
+      13 |   include: [{}]
+         |             ^^
+    --
+    /m/a.yaml:13:23: error: there is no kernel `nobody`
+      13 |   include: [{ kernel: nobody, repeat: 0 }]
+         |                       ^^^^^^
+      help: defined here: `fixed`, `defect`
+    /m/a.yaml:13:39: error: `repeat` must be a whole number from 1 to 1000, not 0
+      13 |   include: [{ kernel: nobody, repeat: 0 }]
+         |                                       ^
+    --
+    /m/a.yaml:13:41: error: two different settings are called `zswap_writeback`
+      13 |   include: [{ kernel: fixed, racepoint: { zswap_writeback: { delay: 1us } } }]
+         |                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    /m/a.yaml:14:20: note: the first one
+      14 |   racepoint: [off, { zswap_writeback: { delay: 100us..300us } }]
+         |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      help: give one of them a name of its own: `name: …`
+    --
+    /m/a.yaml:13:13: error: an entry of `include` must be a map, not `fixed`
+      13 |   include: [fixed]
+         |             ^^^^^
+    ");
+}
