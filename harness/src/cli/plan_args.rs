@@ -26,7 +26,7 @@ impl FromStr for Shard {
             Some((index, count)) if (1..=count).contains(&index) && count <= crate::plan::SHARDS_MAX => {
                 Ok(Self { index, count })
             }
-            _ => Err(format!(
+            Some(_) | None => Err(format!(
                 "write it as K/N, for example 2/4: the second of four (at most {})",
                 crate::plan::SHARDS_MAX
             )),

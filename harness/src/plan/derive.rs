@@ -71,10 +71,10 @@ impl<'s> Maker<'s> {
         let case = self.case(block(&Axis::Case)?, values);
         let (mut racepoint, mut seed) = (RacepointSetting::off(), None);
         for (_, choice) in values {
-            match &choice.sets {
-                Sets::Racepoint(setting) => racepoint = setting.clone(),
-                Sets::Seed(given) => seed = Some(*given),
-                _ => {}
+            if let Sets::Racepoint(setting) = &choice.sets {
+                racepoint = setting.clone();
+            } else if let Sets::Seed(given) = &choice.sets {
+                seed = Some(*given);
             }
         }
         Some(Made {
@@ -96,11 +96,14 @@ impl<'s> Maker<'s> {
         let mut kernel = self.spec.kernels.get(block)?.clone();
         let image = matches!(kernel.source, SourceSpec::Image { .. });
         for (axis, choice) in values {
-            match &choice.sets {
-                Sets::Source(source) => kernel.source = source.clone(),
-                Sets::Series(more) => extend(&mut kernel.series, more),
-                Sets::Kconfigs(more) => extend(&mut kernel.kconfigs, more),
-                _ => continue,
+            if let Sets::Source(source) = &choice.sets {
+                kernel.source = source.clone();
+            } else if let Sets::Series(more) = &choice.sets {
+                extend(&mut kernel.series, more);
+            } else if let Sets::Kconfigs(more) = &choice.sets {
+                extend(&mut kernel.kconfigs, more);
+            } else {
+                continue;
             }
             if image {
                 let message = format!("the kernel `{block}` is a ready image: `{axis}` can't change it");
@@ -125,31 +128,9 @@ impl<'s> Maker<'s> {
         let mut name = block.to_owned();
         let mut machine = MachineSpec::clone(base);
         for (_, choice) in values {
-            let said = &choice.name;
-            match &choice.sets {
-                // The backend is a part of the id by itself.
-                Sets::Backend(backend) => machine.backend = *backend,
-                Sets::Accel(accel) => {
-                    machine.accel = *accel;
-                    name.push_str(&format!("+{said}"));
-                }
-                Sets::Cpus(cpus) => {
-                    machine.cpus = *cpus;
-                    name.push_str(&format!("+{said}cpu"));
-                }
-                Sets::Memory(memory) => {
-                    machine.memory = *memory;
-                    name.push_str(&format!("+{said}"));
-                }
-                Sets::Swap(swap) => {
-                    machine.swap = *swap;
-                    name.push_str(&format!("+swap-{said}"));
-                }
-                Sets::BootArgs(more) => {
-                    machine.boot_args.extend(more.iter().cloned());
-                    name.push_str(&format!("+{said}"));
-                }
-                _ => {}
+            if let Some(part) = change(&mut machine, choice) {
+                name.push('+');
+                name.push_str(&part);
             }
         }
         if machine.boot_args.iter().map(|a| a.len() + 1).sum::<usize>() > BOOT_ARGS_CHARS_MAX {
@@ -215,6 +196,45 @@ impl<'s> Maker<'s> {
         });
         self.cases.insert(name, made.clone());
         made
+    }
+}
+
+/// Changes a machine as a value says; returns what its name says of it. The backend is a part of the id by itself.
+fn change(machine: &mut MachineSpec, choice: &Choice) -> Option<String> {
+    let said = &choice.name;
+    match &choice.sets {
+        Sets::Backend(backend) => {
+            machine.backend = *backend;
+            None
+        }
+        Sets::Accel(accel) => {
+            machine.accel = *accel;
+            Some(said.clone())
+        }
+        Sets::Cpus(cpus) => {
+            machine.cpus = *cpus;
+            Some(format!("{said}cpu"))
+        }
+        Sets::Memory(memory) => {
+            machine.memory = *memory;
+            Some(said.clone())
+        }
+        Sets::Swap(swap) => {
+            machine.swap = *swap;
+            Some(format!("swap-{said}"))
+        }
+        Sets::BootArgs(more) => {
+            machine.boot_args.extend(more.iter().cloned());
+            Some(said.clone())
+        }
+        Sets::Block
+        | Sets::Source(_)
+        | Sets::Series(_)
+        | Sets::Kconfigs(_)
+        | Sets::Param(_)
+        | Sets::Budget(_)
+        | Sets::Racepoint(_)
+        | Sets::Seed(_) => None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The list `expect`: which verdict is right for which cells.
 
+use super::entries::{entries, entry_keys, filter};
 use super::finding::{FindingPattern, Pattern};
 use super::kernels::Surroundings;
-use super::matrix::{Names, entries, entry_keys, filter};
+use super::matrix::Names;
 use super::read::{Check, Slot};
 use super::types::{Expectation, ExpectedVerdict};
 use super::words::{did_you_mean, listed, quoted};

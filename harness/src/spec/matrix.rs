@@ -1,4 +1,4 @@
-//! The map `matrix`: axes, `exclude`, `include`, and the keys by which entries tell cells apart.
+//! The map `matrix`: its axes, and what names they may use.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,17 +6,16 @@ use std::ops::Range;
 use indexmap::IndexMap;
 
 use super::axes::{self, Axis, Choice, PLAIN, Sets};
+use super::entries::{entries, exclude, include};
 use super::kernels::Surroundings;
 use super::read::{Check, Table};
-use super::types::{Exclude, Filter, Include, Matrix, RacepointSetting};
-use super::words::{did_you_mean, listed, quoted};
+use super::types::{Matrix, RacepointSetting};
+use super::words::{did_you_mean, quoted};
 use super::yaml::{Node, Value};
 
 /// What stands in a matrix beside the axes' own keys.
 const OTHER_KEYS: [&str; 5] = ["workload", "params", "repeat", "exclude", "include"];
 const REPEAT_MAX: u64 = 1000;
-/// Most entries of `exclude`, `include` or `expect`: each is compared with every cell.
-const ENTRIES_MAX: usize = 1000;
 /// Most values of one axis.
 const VALUES_MAX: usize = 10_000;
 
@@ -37,22 +36,25 @@ pub(super) struct Names<'a> {
 #[derive(Default)]
 pub(super) struct Values {
     /// By name, with where each is written.
-    by_name: IndexMap<String, (Choice, Range<usize>)>,
+    pub(super) by_name: IndexMap<String, (Choice, Range<usize>)>,
     /// One of them has an error, so that its name is not known.
-    partly: bool,
+    pub(super) partly: bool,
 }
 
 impl Names<'_> {
     /// The names that an axis of blocks may use.
     pub(super) fn of(&self, axis: &Axis) -> Option<&[&str]> {
-        match axis {
-            Axis::Kernel => self.kernel.as_deref(),
-            Axis::Machine => self.machine.as_deref(),
-            _ => self.case.as_deref(),
+        if *axis == Axis::Kernel {
+            self.kernel.as_deref()
+        } else if *axis == Axis::Machine {
+            self.machine.as_deref()
+        } else {
+            self.case.as_deref()
         }
     }
 
-    fn note(&mut self, axis: &Axis, choice: Option<(&Choice, &Range<usize>)>) {
+    /// Notes a value that the matrix gives; none for one that has an error.
+    pub(super) fn note(&mut self, axis: &Axis, choice: Option<(&Choice, &Range<usize>)>) {
         let values = self.given.entry(axis.clone()).or_default();
         match choice {
             Some((choice, at)) => {
@@ -64,12 +66,6 @@ impl Names<'_> {
             None => values.partly = true,
         }
     }
-}
-
-/// The keys of an entry that tells cells apart, with those of `more`.
-pub(super) fn entry_keys(more: &[&'static str]) -> Vec<&'static str> {
-    let plain = PLAIN.iter().map(|(key, _)| *key);
-    plain.chain(["params"]).chain(more.iter().copied()).collect()
 }
 
 /// Reads the matrix; notes every value that it gives in `names`.
@@ -114,7 +110,7 @@ pub(super) fn read(
 }
 
 /// The axes that a map gives, parameters too, each with its value. What the map may not hold has been told.
-fn axis_entries<'n>(check: &mut Check, table: &Table<'n>) -> Vec<(Axis, &'n Node)> {
+pub(super) fn axis_entries<'n>(check: &mut Check, table: &Table<'n>) -> Vec<(Axis, &'n Node)> {
     let plain = PLAIN
         .iter()
         .filter_map(|(key, axis)| Some((axis.clone(), table.get(key)?)));
@@ -199,7 +195,7 @@ fn missing_axes(check: &mut Check, table: &Table<'_>, no_include: bool) {
     }
 }
 
-fn repeat(check: &mut Check, node: &Node) -> Option<u32> {
+pub(super) fn repeat(check: &mut Check, node: &Node) -> Option<u32> {
     check
         .count(node, "repeat", 1..=REPEAT_MAX)
         .and_then(|n| u32::try_from(n).ok())
@@ -300,214 +296,4 @@ fn seeds(check: &mut Check, node: &Node, text: &str) -> Option<Vec<Choice>> {
     };
     check.error(&node.span, wrong);
     None
-}
-
-pub(super) fn entries<T>(
-    check: &mut Check,
-    node: &Node,
-    key: &str,
-    mut read: impl FnMut(&mut Check, &Node) -> Option<T>,
-) -> Option<Vec<T>> {
-    let items = check.list(node, key)?;
-    if items.len() > ENTRIES_MAX {
-        check.error(
-            &node.span,
-            format!("`{key}` must have at most {ENTRIES_MAX} entries"),
-        );
-        return None;
-    }
-    Some(items.iter().filter_map(|n| read(check, n)).collect())
-}
-
-fn exclude(check: &mut Check, around: &Surroundings<'_>, names: &Names<'_>, node: &Node) -> Option<Exclude> {
-    let table = check.table(node, &node.span, "an entry of `exclude`", &entry_keys(&[]))?;
-    let filter = filter(check, around, names, &table)?;
-    if filter == Filter::default() {
-        check.error(&node.span, "an empty entry would exclude every cell");
-        return None;
-    }
-    Some(Exclude {
-        filter,
-        at: node.span.clone(),
-    })
-}
-
-/// Reads the keys that say which cells are meant; each is a value or a list of values.
-pub(super) fn filter(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    names: &Names<'_>,
-    table: &Table<'_>,
-) -> Option<Filter> {
-    // All are read before any error ends it.
-    let mut good = ["params"]
-        .into_iter()
-        .chain(PLAIN.iter().map(|(key, _)| *key))
-        .all(|key| table.get(key).is_some() || table.lacks(key));
-    let told = check.problems.len();
-    let entries = axis_entries(check, table);
-    good &= check.problems.len() == told;
-    let mut wants = Vec::new();
-    for (axis, node) in entries {
-        match some_of(check, around, names, &axis, node) {
-            Some(values) => wants.push((axis, values)),
-            None => good = false,
-        }
-    }
-    good.then_some(Filter { wants })
-}
-
-fn some_of(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    names: &Names<'_>,
-    axis: &Axis,
-    node: &Node,
-) -> Option<Vec<String>> {
-    let always = matches!(axis, Axis::Kernel | Axis::Machine | Axis::Case | Axis::Racepoint);
-    if !always && !names.given.contains_key(axis) {
-        check
-            .error(&node.span, format!("this matrix does not vary `{axis}`"))
-            .help = Some(format!(
-            "cells are told apart by what is an axis, or what `include` gives; name the block that has this `{axis}`"
-        ));
-        return None;
-    }
-    let Value::List(items) = &node.value else {
-        return one_of(check, around, names, axis, node).map(|name| vec![name]);
-    };
-    if items.is_empty() {
-        check.error(
-            &node.span,
-            format!("`{axis}` is empty: the entry would match no cell"),
-        );
-        return None;
-    }
-    let found: Vec<_> = items
-        .iter()
-        .map(|i| one_of(check, around, names, axis, i))
-        .collect();
-    found.into_iter().collect()
-}
-
-/// The name of a value that the matrix gives.
-fn one_of(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    names: &Names<'_>,
-    axis: &Axis,
-    node: &Node,
-) -> Option<String> {
-    let given = names.given.get(axis);
-    let known = given
-        .filter(|v| !v.partly)
-        .map(|v| v.by_name.keys().map(String::as_str));
-    let known: Option<Vec<&str>> = match axis {
-        Axis::Kernel | Axis::Machine | Axis::Case => names.of(axis).map(<[_]>::to_vec),
-        Axis::Racepoint if given.is_none_or(|v| !v.partly) => {
-            let named: Vec<&str> = known.into_iter().flatten().collect();
-            let off = (!named.contains(&"off")).then_some("off");
-            Some(named.into_iter().chain(off).collect())
-        }
-        _ => known.map(Iterator::collect),
-    };
-    let key = axis.to_string();
-    let has_a_unit = matches!(
-        axis,
-        Axis::Backend | Axis::Accel | Axis::Cpus | Axis::Memory | Axis::Swap | Axis::Budget | Axis::Seed
-    );
-    if !has_a_unit {
-        return check.defined(node, &key, axis.what(), known.as_deref());
-    }
-    // `1024MiB` means what `1GiB` means.
-    let name = axes::value(check, around, names, axis, node)?.name;
-    match known {
-        Some(known) if !known.contains(&name.as_str()) => {
-            check
-                .error(
-                    &node.span,
-                    format!("no cell has the {} {}", axis.what(), quoted(&name)),
-                )
-                .help = Some(format!("the matrix gives {}", listed(known)));
-            None
-        }
-        Some(_) | None => Some(name),
-    }
-}
-
-fn include(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    names: &mut Names<'_>,
-    node: &Node,
-) -> Option<Include> {
-    let table = check.table(
-        node,
-        &node.span,
-        "an entry of `include`",
-        &entry_keys(&["repeat"]),
-    )?;
-    if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
-        check.error(&node.span, "an empty entry includes nothing");
-        return None;
-    }
-    let told = check.problems.len();
-    let mut sets = Vec::new();
-    for (axis, value) in axis_entries(check, &table) {
-        match included(check, around, names, &axis, value) {
-            Some(choice) => sets.push((axis, choice)),
-            None => names.note(&axis, None),
-        }
-    }
-    let repeat = table.slot("repeat", |n| repeat(check, n));
-    let misspelt = entry_keys(&["repeat"])
-        .iter()
-        .any(|key| table.get(key).is_none() && !table.lacks(key));
-    (check.problems.len() == told && !misspelt).then(|| Include {
-        sets,
-        repeat: repeat.got(),
-        at: node.span.clone(),
-    })
-}
-
-/// Reads a value of an `include` entry: the name of one that is written above, or one of its own.
-fn included(
-    check: &mut Check,
-    around: &Surroundings<'_>,
-    names: &mut Names<'_>,
-    axis: &Axis,
-    node: &Node,
-) -> Option<Choice> {
-    let above = |name: &str| names.given.get(axis).and_then(|values| values.by_name.get(name));
-    if let Value::Text(name) = &node.value
-        && let Some((choice, _)) = above(name)
-    {
-        return Some(choice.clone());
-    }
-    let choice = axes::value(check, around, names, axis, node)?;
-    let above = names
-        .given
-        .get(axis)
-        .and_then(|values| values.by_name.get(&choice.name));
-    // A parameter is the same where it is spelled the same; its place does not matter.
-    let differs = |first: &Choice| match (&first.sets, &choice.sets) {
-        (Sets::Param(_), Sets::Param(_)) => false,
-        (first, own) => first != own,
-    };
-    if let Some((first, at)) = above
-        && differs(first)
-    {
-        let what = if *axis == Axis::Racepoint {
-            "settings"
-        } else {
-            "values"
-        };
-        let message = format!("two different {what} are called {}", quoted(&choice.name));
-        let problem = check.error(&node.span, message);
-        problem.also = Some((at.clone(), "the first one".to_owned()));
-        problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
-        return None;
-    }
-    names.note(axis, Some((&choice, &node.span)));
-    Some(choice)
 }

@@ -6,6 +6,7 @@
 
 mod axes;
 mod cases;
+mod entries;
 mod expect;
 mod file;
 mod finding;

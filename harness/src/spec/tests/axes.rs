@@ -138,3 +138,48 @@ fn exclude_and_include() {
          |             ^^^^^
     ");
 }
+
+#[test]
+fn values_of_every_axis_are_checked() {
+    let after = "  machine: [small]\n";
+    let with = |lines: &str| format!("{after}  {lines}\n");
+    let edits = [
+        "source: [{ image: bzImage }]",
+        "source: [{ git: linux, rev: v6.12 }, { git: linux, rev: v6.12 }, { git: linux, rev: V6-12 }]",
+        "series: [{ name: both }, { name: none, series: [racepoints] }, nobody]",
+        "cpus: [2, 2, two]",
+        "memory: [1GiB, 1024MiB]",
+        "boot_args: [init=/bin/sh]",
+        "params: { arenas: [1MiB] }",
+        "params: { arena: 1MiB }",
+        "seed: [1..3, 2, 5..4, a..b]",
+        "budget: [30]",
+        "workload: [zswap_pressure]",
+        "cpus: [1]\n  exclude: [{ cpus: 2 }, { memory: 1GiB }]",
+        "racepoint: [slow]",
+    ]
+    .map(with);
+    let edits: Vec<_> = edits.iter().map(|to| (after, to.as_str())).collect();
+    insta::assert_snapshot!(each_bad(&edits), @"");
+}
+
+#[test]
+fn named_blocks_are_checked_and_found() {
+    let text = edited(
+        "kernels:\n",
+        "sources:\n  old: { debian: linux-source-6.1 }\n  new: { debian: vim }\nracepoints:\n  slow: { zs_migrate: { delay: 1ms } }\n  \
+         off: { zs_migrate: { delay: 1ms } }\n  twice: { name: x, zs_migrate: { delay: 1ms } }\nkernels:\n",
+    )
+    .replace("source: { debian: linux-source-6.12 }", "source: odl")
+    .replace("[off, {", "[off, slwo, {");
+    insta::assert_snapshot!(bad(text), @"");
+}
+
+#[test]
+fn like_is_followed_for_machines_and_cases() {
+    let text = edited(
+        "cases:\n",
+        "  a: { like: b }\n  b: { like: a }\n  c: { like: smal }\n  d: { like: small, cpus: 65 }\ncases:\n  e: { like: pressure, params: { threads: 0 } }\n  f: { like: nobody }\n",
+    );
+    insta::assert_snapshot!(bad(text), @"");
+}

@@ -108,12 +108,11 @@ pub(crate) fn each_bad(edits: &[(&str, &str)]) -> String {
 /// The settings on the axis `racepoint`.
 pub(crate) fn settings(spec: &Spec) -> Vec<RacepointSetting> {
     let choices = spec.matrix.axis(&Axis::Racepoint).unwrap_or_default();
-    let setting = |sets: &Sets| match sets {
-        Sets::Racepoint(setting) => Some(setting.clone()),
-        _ => None,
-    };
-    choices
-        .iter()
-        .filter_map(|choice| setting(&choice.sets))
-        .collect()
+    let mut settings = Vec::new();
+    for choice in choices {
+        if let Sets::Racepoint(setting) = &choice.sets {
+            settings.push(setting.clone());
+        }
+    }
+    settings
 }

@@ -1,5 +1,7 @@
 //! Matrices and the cells they make.
 
+mod axes;
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
