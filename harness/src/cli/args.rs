@@ -131,7 +131,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
     /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root", "shard"])]
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,

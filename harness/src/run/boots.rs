@@ -123,6 +123,10 @@ impl Dispatch<'_> {
         };
         let mut records = self.line_up(&mut boots)?;
         loop {
+            // What a cell has said counts before another one is started: it may end the run.
+            while let Ok(event) = rx.try_recv() {
+                self.heard(config, &mut records, event)?;
+            }
             if let Some(why) = self.stops.new_reason() {
                 self.stop(why)?;
             }
@@ -130,11 +134,7 @@ impl Dispatch<'_> {
                 boots.start();
             }
             if boots.running.is_empty() {
-                // Whoever sent something has ended.
-                while let Ok(event) = rx.try_recv() {
-                    self.heard(config, &mut records, event)?;
-                }
-                if !boots.queue.is_empty() {
+                if !boots.queue.is_empty() && self.stops.why().is_none() {
                     // There is room for each of them, but no time.
                     self.stop(StopWhy::TimeBudget)?;
                 } else if self.next_round(&mut boots)? {
