@@ -1,6 +1,6 @@
 //! `patchproof` killed at random moments: nothing of it is left, and the run can be finished.
 //!
-//! Against the fake QEMU always, some times; on a real kernel where `PATCHPROOF_VM_TESTS=1` is set, and 50
+//! Against the fake QEMU always, some times; on a real kernel under both backends where `PATCHPROOF_VM_TESTS=1` is set, and 50
 //! times where `PATCHPROOF_SOAK=1` is (`cargo xtask soak kill` does both). `PATCHPROOF_SOAK_TIMES` and
 //! `PATCHPROOF_SOAK_SEED` change how often and which moments.
 
@@ -11,8 +11,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tool::{Bench, project};
+
+/// Guests that starve each other prove nothing: one real run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How long what a killed run had started may take to be gone: the host's kernel alone is in the way.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
@@ -230,7 +234,7 @@ version: 1
 kernels:
   fixed: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, virtme, racepoints], series: [racepoints] }
 machines:
-  small: { backend: qemu, accel: auto, cpus: 2, memory: 300MiB, swap: 8MiB }
+  small: { backend: BACKEND, accel: auto, cpus: 2, memory: 300MiB, swap: 8MiB }
 cases:
   healthy: { workload: canary, budget: 2s, params: { act: healthy } }
   corrupt: { workload: canary, budget: 2s, params: { act: corrupt } }
@@ -242,12 +246,12 @@ expect:
   - { case: corrupt, verdict: fail, finding: flipped }
 ";
 
-#[test]
-fn a_real_run_that_is_killed_at_random_leaves_nothing_and_can_be_finished() {
+fn real(backend: &str, usual: u32) {
     if std::env::var_os("PATCHPROOF_VM_TESTS").is_none_or(|v| v != "1") {
         eprintln!("skipped: boots VMs; set PATCHPROOF_VM_TESTS=1");
         return;
     }
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let bench = Bench::new();
     // The user's own cache, where the kernel is.
     let env = vec![
@@ -255,12 +259,22 @@ fn a_real_run_that_is_killed_at_random_leaves_nothing_and_can_be_finished() {
         runtime(&bench),
     ];
     let soak = Soak {
-        matrix: bench.write("real.yaml", REAL),
+        matrix: bench.write("real.yaml", &REAL.replace("BACKEND", backend)),
         root: Some(project().to_owned()),
         env,
         cells: 3,
         span: Duration::from_secs(16),
         bench,
     };
-    soak.run(times(2));
+    soak.run(times(usual));
+}
+
+#[test]
+fn a_real_run_that_is_killed_at_random_leaves_nothing_and_can_be_finished() {
+    real("qemu", 2);
+}
+
+#[test]
+fn a_real_run_under_virtme_ng_that_is_killed_at_random_leaves_nothing_and_can_be_finished() {
+    real("virtme-ng", 1);
 }

@@ -23,6 +23,11 @@ usage: patchproof-agent guest FILE
 The same on a guest that another init has brought up: runs the request FILE, sends frames through that
 port, and SWITCHES THE MACHINE OFF. Refuses to where there is no such port.
 
+usage: patchproof-agent replay FILE|-
+
+Carries out the log of a finding (`log` in its context: words such as 0/1:3+2store) in order on one thread and
+verifies everything: what the steps alone do shows again, what a race did does not.
+
 Exit status: 0 every case passed, 1 the kernel failed one, 2 usage, 3 the suite failed, 4 nothing was proved.";
 
 /// How the agent was called.
@@ -36,6 +41,11 @@ pub enum Call {
     Guest {
         /// File of the request.
         request: PathBuf,
+    },
+    /// Carry out the log of a finding by hand.
+    Replay {
+        /// The log's file; `-` is standard input.
+        log: PathBuf,
     },
     /// Be one case's process; the case comes on standard input.
     Case {
@@ -107,6 +117,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, ArgsError
                     request: path(args.next(), "guest")?,
                 });
             }
+            Some("replay") => {
+                return Ok(Call::Replay {
+                    log: path(args.next(), "replay")?,
+                });
+            }
             Some("swapoff") => {
                 return Ok(Call::SwapOff {
                     device: path(args.next(), "swapoff")?,
@@ -142,6 +157,7 @@ mod tests {
                 device: "/dev/vda".into(),
             }),
         );
+        check(&["replay", "-"], Ok(Call::Replay { log: "-".into() }));
         check(
             &["guest", "/run/r.json"],
             Ok(Call::Guest {

@@ -15,6 +15,7 @@ const PATHS: &[(&str, &str)] = &[
     ("lru_gen", "/sys/kernel/mm/lru_gen"),
     ("stacks", "/proc/self/stack"),
     ("swap", "/proc/swaps"),
+    ("tracing", "/sys/kernel/tracing/trace"),
     ("thp", "/sys/kernel/mm/transparent_hugepage"),
     ("userfaultfd", "/proc/sys/vm/unprivileged_userfaultfd"),
     ("zram", "/sys/class/zram-control"),

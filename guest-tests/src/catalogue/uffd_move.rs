@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `uffd_move`.
 
-use super::{Counter, Floor, Info, params};
+use super::{Counter, Floor, Info, antagonists, params};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -14,7 +14,7 @@ params! {
     UffdMove {
         pairs: count = 1, 1, 16, &[], "pairs of threads: a mover that owns its pages and makes the calls, and a meddler on the next CPU";
         pages: count = 64, 8, 65_536, &[], "pages of each pair that are populated, on the average; each has twice as many places";
-        swap: word = "disk", 0, 0, &["disk", "zswap"], "what is swapped to: the disk, or zswap before it";
+        swap: word = "disk", 0, 0, &["disk", "zswap", "zram"], "what is swapped to: the disk, zswap before it, or a zram device that is made for the case";
         swap_area: bytes = 4 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
         short_slots: count = 32, 0, 1_000_000, &[], "swap slots that the pages lack, so that a slot that comes free is taken at once; 0 leaves slots free";
         content: word = "mixed", 0, 0, &["small", "mixed"], "how well pages compress: small, or mixed (anything from same-filled to incompressible)";
@@ -31,6 +31,11 @@ params! {
         meddle: bool = true, 0, 0, &[], "an antagonist: between duels each meddler reads and pages out its mover's pages";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim, so that pages leave the swap cache; it takes much of a CPU where little can be reclaimed (duels ask for what they need themselves)";
         compaction: bool = true, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
+        engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
+        engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
+        antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
+        alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
+        beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
     }
 }
 

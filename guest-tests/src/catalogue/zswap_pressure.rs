@@ -14,7 +14,8 @@ params! {
         threads: count = 2, 1, 64, &[], "worker threads, each with its share of the pages; the first of each CPU stores all the time, at idle priority, the others interrupt it";
         cpus: count = 1, 0, 1024, &[], "CPUs that the workers are spread over (0: all); on one they interrupt each other more often and need not tell other CPUs what they unmap";
         readers: count = 1, 0, 64, &[], "threads that own no page and now and then read those of the workers, on another CPU where there is one";
-        swap_area: bytes = 16 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk; 0 takes the whole disk";
+        swap: word = "disk", 0, 0, &["disk", "zram", "both"], "what is swapped to, behind zswap: the swap disk, a zram device that is made for the case, or both at equal priority";
+        swap_area: bytes = 16 * MIB, 0, 1 << 40, &[], "size of the swap area, at the front of the swap disk (of both areas together, where there are two); 0 takes the whole disk";
         zswap_max: bytes = 4 * KIB, 0, 1024 * MIB, &[], "memory.zswap.max of the arena's cgroup";
         memory_max: bytes = 0, 0, 4096 * MIB, &[], "what of the arena may be in memory or in the swap cache (memory.max less what the suite itself takes); 0 sets no limit. The kernel reclaims nothing while no slot is free: with short_slots it never gets to the limit";
         free_slots: count = 32, 0, 1_000_000, &[], "swap slots left free beside the arena's share where short_slots is 0 (the rest is filled with cold pages); 0 fills nothing";

@@ -38,6 +38,11 @@ pub const MOUNTS: &[Mount] = &[
         required: false,
     },
     Mount {
+        kind: "tracefs",
+        at: "/sys/kernel/tracing",
+        required: false,
+    },
+    Mount {
         kind: "cgroup2",
         at: "/sys/fs/cgroup",
         required: false,

@@ -34,6 +34,7 @@ pub mod racepoint;
 pub mod soft_dirty;
 pub mod swap;
 pub mod thp;
+pub mod trace;
 pub mod uffd;
 pub mod vmstat;
 pub mod zram;

@@ -3,6 +3,7 @@
 //! Every reply is handed back as it came, error and count both: what it may say is the model's business.
 
 use super::arena::{Arena, PAGE_LEN, PageWords};
+use super::field::{Field, PLOT_PAGES};
 use super::{Result, SysError};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -135,26 +136,23 @@ impl Uffd {
         }
     }
 
-    /// Registers all of an arena.
+    /// Registers a range.
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn register(&self, arena: &Arena, mode: Mode) -> Result<()> {
+    pub fn register(&self, range: impl Into<Span>, mode: Mode) -> Result<()> {
         let bits = u64::from(mode.missing) | u64::from(mode.wp) << 1;
-        let [start, len] = bytes_of(arena, 0..arena.pages());
+        let Span { start, len } = range.into();
         self.must(REGISTER, &mut [start, len, bits, 0], "UFFDIO_REGISTER")
     }
 
-    /// Unregisters all of an arena.
+    /// Unregisters a range; its write protection goes.
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn unregister(&self, arena: &Arena) -> Result<()> {
-        self.must(
-            UNREGISTER,
-            &mut bytes_of(arena, 0..arena.pages()),
-            "UFFDIO_UNREGISTER",
-        )
+    pub fn unregister(&self, range: impl Into<Span>) -> Result<()> {
+        let Span { start, len } = range.into();
+        self.must(UNREGISTER, &mut [start, len], "UFFDIO_UNREGISTER")
     }
 
     /// Fills one missing page with a copy of `content`, write-protected if asked for.
@@ -203,33 +201,60 @@ impl Uffd {
     ///
     /// # Errors
     /// Those of the kernel; `EAGAIN` while the mappings change.
-    pub fn protect(&self, arena: &Arena, range: Range<usize>, on: bool) -> Result<()> {
-        let [start, len] = bytes_of(arena, range);
+    pub fn protect(&self, range: impl Into<Span>, on: bool) -> Result<()> {
+        let Span { start, len } = range.into();
         let mode = if on { WRITEPROTECT_WP } else { 0 };
         self.must(WRITEPROTECT, &mut [start, len, mode], "UFFDIO_WRITEPROTECT")
     }
 
-    /// Moves pages: those of `from`, a range of pages, to as many from page `to.1` of `to.0` on.
+    /// Moves pages: those of `from` to `to`, which is as long.
     #[must_use]
-    pub fn r#move(
-        &self,
-        from: (&Arena, Range<usize>),
-        to: (&Arena, usize),
-        holes_are_allowed: bool,
-    ) -> Reply {
+    pub fn r#move(&self, from: impl Into<Span>, to: impl Into<Span>, holes_are_allowed: bool) -> Reply {
         let mode = if holes_are_allowed {
             MOVE_ALLOW_SRC_HOLES
         } else {
             0
         };
-        let pages = from.1.len();
-        let [src, len] = bytes_of(from.0, from.1);
-        let [dst, _] = bytes_of(to.0, to.1..to.1 + pages);
-        let mut argument = [dst, src, len, mode, 0];
+        let (from, to) = (from.into(), to.into());
+        assert_eq!(from.len, to.len, "a range is moved to one of its length");
+        let mut argument = [to.start, from.start, from.len, mode, 0];
         let errno = self.ioctl(MOVE, &mut argument);
         Reply {
             errno,
             bytes: argument[4].cast_signed(),
+        }
+    }
+}
+
+/// A range of memory that is only ever accessed through atomics or system calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    start: u64,
+    len: u64,
+}
+
+impl From<&Arena> for Span {
+    fn from(arena: &Arena) -> Self {
+        (arena, 0..arena.pages()).into()
+    }
+}
+
+impl From<(&Arena, Range<usize>)> for Span {
+    fn from((arena, range): (&Arena, Range<usize>)) -> Self {
+        let [start, len] = bytes_of(arena, range);
+        Self { start, len }
+    }
+}
+
+impl From<(&Field, usize, Range<usize>)> for Span {
+    fn from((field, plot, range): (&Field, usize, Range<usize>)) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= PLOT_PAGES,
+            "{range:?} of a plot"
+        );
+        Self {
+            start: field.address(plot, range.start),
+            len: (range.len() * PAGE_LEN) as u64,
         }
     }
 }

@@ -4,11 +4,11 @@
 //! undisturbed (a swap area without a free slot, say): then the workload loosens it, they run for a
 //! while, and it tightens it again.
 
-use super::CaseError;
 use super::antagonist::{self, Antagonist, Ground, Heirs, SwapArea};
 use super::engine::Engine;
 use super::phase::{Phase, STACK_LEN, Stopped};
 use super::stop::{Stop, StopOnDrop};
+use super::{CaseError, Env};
 use crate::agent::link::Told;
 use crate::catalogue::antagonists::Choice;
 use crate::protocol::Coverage;
@@ -17,6 +17,17 @@ use crate::sys::board::Lane;
 use crate::sys::cgroup::Cgroup;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// Makes the engine of a case with so many owners, if any.
+///
+/// # Errors
+/// Those of `mmap`.
+pub fn engine(env: &Env<'_>, owners: u64, mix: &str) -> Result<Option<Engine>, CaseError> {
+    let owners = usize::try_from(owners).unwrap_or(1);
+    (owners > 0)
+        .then(|| Engine::new(owners, env.job.run, env.job.case.seed, mix))
+        .transpose()
+}
 
 /// A call of the workload's own.
 pub type Call<'a> = &'a (dyn Fn() -> Result<(), CaseError> + Sync);

@@ -9,12 +9,13 @@ use crate::catalogue::Workload;
 use crate::protocol::{Finding, Seen};
 use crate::sys::board::{Board, Lane};
 use crate::sys::knob::Knob;
-use crate::sys::{SysError, cgroup, failslab, swap, zram};
+use crate::sys::{SysError, cgroup, failslab, swap, trace, zram};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 pub mod antagonist;
+mod areas;
 pub mod beside;
 pub mod canary;
 pub mod engine;
@@ -53,7 +54,10 @@ impl Env<'_> {
     ///
     /// # Errors
     /// When the supervisor has gone.
-    pub fn find(&self, what: Seen, title: String, context: BTreeMap<String, String>) -> io::Result<()> {
+    pub fn find(&self, what: Seen, title: String, mut context: BTreeMap<String, String>) -> io::Result<()> {
+        if let Some(traced) = trace::last_second() {
+            context.insert("tracepoints of the last second".to_owned(), traced);
+        }
         self.link.tell(Told::Finding(Finding {
             case: self.job.case.id.clone(),
             what,

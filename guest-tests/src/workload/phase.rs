@@ -1,15 +1,16 @@
 //! The pressure phase of a workload: its threads, for as long as the budget lasts or until a finding.
 //!
 //! A workload brings its threads as [`Task`]s and what it counts beside the shared [`Counts`]; here they
-//! are started, watched, told of and stopped together.
+//! are started, watched, told of and stopped together. A finding ends the phase, be it a thread's or the
+//! kernel's own (its taint mask grows).
 
 use super::evidence::History;
 use super::stop::{Stop, StopOnDrop};
 use super::{CaseError, Env, WORKER_PATIENCE_S};
-use crate::agent::link::Told;
+use crate::agent::link::{Finished, Told};
 use crate::catalogue::Counter;
-use crate::model::Mismatch;
-use crate::protocol::{Progress, Seen};
+use crate::model::{Mismatch, Verified};
+use crate::protocol::{Outcome, Progress, Seen};
 use crate::sys::board::Lane;
 use crate::sys::pagemap::Entry;
 use crate::sys::vmstat::Vmstat;
@@ -23,7 +24,7 @@ use std::time::Duration;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How many mismatches one case tells; the first is what counts.
 const FINDINGS_MAX: u32 = 8;
-/// Bytes of a thread's stack.
+/// Bytes of a thread's stack, where a task does not ask for more.
 pub const STACK_LEN: usize = 128 << 10;
 
 /// What the threads of every workload count.
@@ -53,23 +54,28 @@ impl<E: Into<CaseError>> From<E> for Stopped {
 }
 
 /// What a thread does until the phase is over.
-type Body<'t> = Box<dyn FnOnce(&Lane) -> Result<(), Stopped> + Send + 't>;
+type Body<'t> = Box<dyn FnOnce(&'t Lane) -> Result<(), Stopped> + Send + 't>;
 
 /// One thread of the phase.
 pub struct Task<'t> {
     name: String,
     cpu: Option<u32>,
     patience_s: u32,
+    stack: usize,
     body: Body<'t>,
 }
 
 impl<'t> Task<'t> {
     /// A thread that may run anywhere and makes a step at least every [`WORKER_PATIENCE_S`].
-    pub fn new(name: impl Into<String>, body: impl FnOnce(&Lane) -> Result<(), Stopped> + Send + 't) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        body: impl FnOnce(&'t Lane) -> Result<(), Stopped> + Send + 't,
+    ) -> Self {
         Self {
             name: name.into(),
             cpu: None,
             patience_s: WORKER_PATIENCE_S,
+            stack: STACK_LEN,
             body: Box::new(body),
         }
     }
@@ -88,6 +94,12 @@ impl<'t> Task<'t> {
     pub fn within(self, patience_s: u32) -> Self {
         Self { patience_s, ..self }
     }
+
+    /// Gives it a larger stack.
+    #[must_use]
+    pub fn with_stack(self, stack: usize) -> Self {
+        Self { stack, ..self }
+    }
 }
 
 /// Counters of a workload's own: totals since boot or since its set-up.
@@ -101,6 +113,7 @@ pub struct Phase<'a> {
     pub stop: &'a Stop,
     /// What its threads count.
     pub counts: Counts,
+    own: BTreeMap<Counter, AtomicU64>,
     source: Source<'a>,
     start: Look,
     told: AtomicU32,
@@ -113,6 +126,7 @@ struct Look {
     vmstat: Vmstat,
     own: BTreeMap<Counter, u64>,
     steal_ms: u64,
+    taint: u64,
 }
 
 impl Look {
@@ -121,6 +135,7 @@ impl Look {
             vmstat: Vmstat::read()?,
             own: source()?,
             steal_ms: proc::steal_ms()?,
+            taint: proc::taint()?,
             t_ns: proc::uptime_ns(),
         })
     }
@@ -136,6 +151,42 @@ pub struct Totals {
     pub steal_ms: u64,
 }
 
+impl Totals {
+    /// What a case that came to its end tells.
+    #[must_use]
+    pub fn finished(self) -> Finished {
+        Finished {
+            outcome: Outcome::Completed,
+            pressure_ms: self.elapsed_ms,
+            counters: self.counters,
+            steal_ms: self.steal_ms,
+        }
+    }
+}
+
+impl Counts {
+    /// Counts a reading that the ledger has judged, and gives back what it found wrong. `came_back` says
+    /// that the page was away before.
+    ///
+    /// # Errors
+    /// The mismatch.
+    pub fn judged(
+        &self,
+        verdict: Result<Verified, Box<Mismatch>>,
+        came_back: bool,
+    ) -> Result<(), Box<Mismatch>> {
+        match verdict? {
+            Verified::Whole(_) | Verified::Mixed(_) | Verified::Faulted => {
+                self.verified.fetch_add(1, Ordering::Relaxed);
+                self.round_trips
+                    .fetch_add(u64::from(came_back), Ordering::Relaxed);
+            }
+            Verified::Undecided => {}
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Phase<'a> {
     /// Prepares the phase; it begins now.
     ///
@@ -147,11 +198,28 @@ impl<'a> Phase<'a> {
             env,
             stop,
             counts: Counts::default(),
+            own: BTreeMap::new(),
             source,
             start,
             told: AtomicU32::new(0),
             broken: Mutex::new(None),
         })
+    }
+
+    /// Lets threads [`count`](Self::count) more.
+    #[must_use]
+    pub fn counting(mut self, own: &[Counter]) -> Self {
+        self.own = own.iter().map(|counter| (*counter, AtomicU64::new(0))).collect();
+        self
+    }
+
+    /// Counts what a thread did; other counters than [`Counts`]' must have been named before.
+    pub fn count(&self, counter: Counter, n: u64) {
+        let own = self.own.iter().map(|(counter, count)| (*counter, count));
+        let counted = self.shared().into_iter().chain(own);
+        for (_, count) in counted.filter(|(one, _)| *one == counter) {
+            count.fetch_add(n, Ordering::Relaxed);
+        }
     }
 
     /// The seed of one thread, which follows from that of the case.
@@ -165,29 +233,63 @@ impl<'a> Phase<'a> {
     ///
     /// # Errors
     /// When a call failed that must not, or the supervisor has gone.
-    pub fn run(&self, tasks: Vec<Task<'_>>) -> Result<Totals, CaseError> {
+    pub fn run<'t>(&self, tasks: Vec<Task<'t>>) -> Result<Totals, CaseError>
+    where
+        'a: 't,
+    {
         let budget_ms = self.env.job.case.budget_ms;
         let told = std::thread::scope(|scope| {
             let _ends = StopOnDrop(self.stop);
             for task in tasks {
-                let thread = std::thread::Builder::new().stack_size(STACK_LEN);
+                let thread = std::thread::Builder::new().stack_size(task.stack);
                 thread.spawn_scoped(scope, move || self.work(task))?;
             }
             loop {
                 let over = self.stop.wait(PROGRESS_EVERY);
                 let now = self.totals()?;
                 self.env.lane.beat();
-                if over || now.elapsed_ms >= budget_ms {
+                if over || now.elapsed_ms >= budget_ms || self.has_complained()? {
                     return Ok::<_, CaseError>(now);
                 }
                 self.tell(now)?;
             }
         });
         let totals = told?;
+        self.broken()?;
+        Ok(totals)
+    }
+
+    /// The first failure of a thread, if any.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn broken(&self) -> Result<(), CaseError> {
         match self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(e) => Err(e),
-            None => Ok(totals),
+            None => Ok(()),
         }
+    }
+
+    /// Keeps a thread's first failure and ends the phase.
+    pub fn keep(&self, outcome: Result<(), Stopped>) {
+        if outcome.is_err() {
+            self.stop.set();
+        }
+        if let Err(Stopped::Case(e)) = outcome {
+            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            broken.get_or_insert(e);
+        }
+    }
+
+    /// Whether the kernel's taint mask has grown: it said something on the console.
+    fn has_complained(&self) -> Result<bool, SysError> {
+        Ok(proc::taint()? & !self.start.taint != 0)
+    }
+
+    /// Whether something was found: by a thread, or by the kernel itself.
+    #[must_use]
+    pub fn has_found(&self) -> bool {
+        self.told.load(Ordering::Relaxed) > 0 || self.has_complained().unwrap_or(false)
     }
 
     fn tell(&self, now: Totals) -> Result<(), CaseError> {
@@ -200,15 +302,18 @@ impl<'a> Phase<'a> {
         Ok(self.env.link.tell(Told::Progress(progress))?)
     }
 
-    fn work(&self, task: Task<'_>) {
+    fn work<'t>(&self, task: Task<'t>)
+    where
+        'a: 't,
+    {
         let _ends = StopOnDrop(self.stop);
-        if let Err(Stopped::Case(e)) = self.try_work(task) {
-            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-            broken.get_or_insert(e);
-        }
+        self.keep(self.try_work(task));
     }
 
-    fn try_work(&self, task: Task<'_>) -> Result<(), Stopped> {
+    fn try_work<'t>(&self, task: Task<'t>) -> Result<(), Stopped>
+    where
+        'a: 't,
+    {
         if let Some(cpu) = task.cpu {
             process::pin(cpu)?;
         }
@@ -218,6 +323,14 @@ impl<'a> Phase<'a> {
         let outcome = (task.body)(lane);
         lane.expect_within(0);
         outcome
+    }
+
+    fn shared(&self) -> [(Counter, &AtomicU64); 3] {
+        [
+            (Counter::PagesVerified, &self.counts.verified),
+            (Counter::RoundTrips, &self.counts.round_trips),
+            (Counter::PagesWritten, &self.counts.written),
+        ]
     }
 
     /// What was exercised so far.
@@ -230,12 +343,9 @@ impl<'a> Phase<'a> {
         let before = |counter| self.start.own.get(counter).copied().unwrap_or(0);
         let own = now.own.iter();
         counters.extend(own.map(|(counter, n)| (*counter, n.saturating_sub(before(counter)))));
-        let shared = [
-            (Counter::PagesVerified, &self.counts.verified),
-            (Counter::RoundTrips, &self.counts.round_trips),
-            (Counter::PagesWritten, &self.counts.written),
-        ];
-        counters.extend(shared.map(|(counter, n)| (counter, n.load(Ordering::Relaxed))));
+        let own = self.own.iter().map(|(counter, n)| (*counter, n));
+        let counted = self.shared().into_iter().chain(own);
+        counters.extend(counted.map(|(counter, n)| (counter, n.load(Ordering::Relaxed))));
         Ok(Totals {
             elapsed_ms: (now.t_ns - self.start.t_ns) / 1_000_000,
             counters,
@@ -244,26 +354,38 @@ impl<'a> Phase<'a> {
     }
 
     /// Tells of a mismatch at once and ends the phase. `context` is what the workload knows of it.
-    pub fn found(&self, mismatch: Mismatch, mut context: BTreeMap<String, String>) {
-        self.stop.set();
-        if self.told.fetch_add(1, Ordering::Relaxed) >= FINDINGS_MAX {
-            return;
-        }
-        if let Ok(totals) = self.totals() {
-            context.insert(
-                "elapsed".to_owned(),
-                format!("{} ms of pressure", totals.elapsed_ms),
-            );
-            let counters: Vec<_> = totals
-                .counters
-                .iter()
-                .map(|(c, n)| format!("{n} {}", c.words()))
-                .collect();
-            context.insert("counters".to_owned(), counters.join(", "));
-        }
+    pub fn found(&self, mismatch: Mismatch, context: BTreeMap<String, String>) {
         let title = mismatch.title();
-        // A supervisor that has gone is noticed by the main thread.
-        let _ = self.env.find(Seen::Mismatch(mismatch), title, context);
+        let _ = self.find(Seen::Mismatch(mismatch), title, context);
+    }
+
+    /// Tells of a mismatch at `place`, which the page tables were asked about before and after the reading.
+    pub fn mismatch(
+        &self,
+        mismatch: Mismatch,
+        place: u32,
+        (before, after): (Entry, Option<Entry>),
+        history: &History,
+    ) -> Stopped {
+        let title = mismatch.title();
+        let context = page_context(place, before, after, history);
+        self.find(Seen::Mismatch(mismatch), title, context)
+    }
+
+    /// Tells of whatever was found at once and ends the phase.
+    pub fn find(&self, what: Seen, title: String, mut context: BTreeMap<String, String>) -> Stopped {
+        self.stop.set();
+        if self.told.fetch_add(1, Ordering::Relaxed) < FINDINGS_MAX {
+            if let Ok(totals) = self.totals() {
+                let counters = totals.counters.iter();
+                let counters: Vec<_> = counters.map(|(c, n)| format!("{n} {}", c.words())).collect();
+                context.insert("elapsed".into(), format!("{} ms of pressure", totals.elapsed_ms));
+                context.insert("counters".into(), counters.join(", "));
+            }
+            // A supervisor that has gone is noticed by the main thread.
+            let _ = self.env.find(what, title, context);
+        }
+        Stopped::Found
     }
 }
 

@@ -52,6 +52,15 @@ pub fn fill(env: &Env<'_>, cold: &Arena, ledger: &Ledger, first: u32) -> Result<
     Ok(())
 }
 
+/// Rewrites the cold pages, the first of which the ledger knows as `first`: their slots come free. Only
+/// one thread may call this, and never beside [`refill`].
+pub fn loosen(cold: &Arena, ledger: &Ledger, first: u32) {
+    let mut data = Box::new([0; PAGE_WORDS]);
+    for page in 0..cold.pages() {
+        stamp(cold, page, ledger, first + page as u32, &mut data);
+    }
+}
+
 /// Has cold pages that came back paged out once more: the swap area is as tight then as it was. Those
 /// that stay leave slots free, which is no failure in the midst of pressure.
 ///

@@ -30,6 +30,12 @@ const ALWAYS: &[&str] = &[
     // Caches of their own, so that fault injection and reports name the right one.
     "slab_nomerge",
     "page_poison=1",
+    // What a finding tells of the last second. Few and rare events, for each costs time; from boot on,
+    // since switching one on patches code that runs. A kernel without tracing passes them by.
+    "trace_buf_size=64k",
+    "trace_event=migrate:mm_migrate_pages,compaction:mm_compaction_begin,compaction:mm_compaction_end,\
+     vmscan:mm_vmscan_write_folio,huge_memory:mm_collapse_huge_page,huge_memory:mm_khugepaged_collapse_file,\
+     oom:mark_victim",
 ];
 
 /// Names that are ours: changing one would blind the harness or let a broken guest live on.

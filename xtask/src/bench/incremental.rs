@@ -88,7 +88,7 @@ fn incremental_ours(patchproof: &Path, work: &Path, note: &str) -> Result<f64> {
     std::fs::write(
         &matrix,
         "version: 1\n\
-         kernels: { k: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm], series: [./change.patch] } }\n\
+         kernels: { k: { source: { debian: linux-source-6.12 }, kconfigs: [base, mm, virtme], series: [./change.patch] } }\n\
          machines: { m: { backend: qemu } }\n\
          cases: { c: { workload: zswap_pressure } }\n\
          matrix: { kernel: [k], machine: [m], case: [c] }\n",

@@ -17,6 +17,7 @@ pub mod replay;
 pub mod step;
 mod telling;
 pub mod triple;
+mod userfaults;
 
 use super::antagonist::Ground;
 use super::{CaseError, WORKER_PATIENCE_S};
@@ -24,15 +25,17 @@ use crate::catalogue::Counter;
 use crate::model::{FillPolicy, Origin};
 use crate::sys::board::Lane;
 use crate::sys::field::Field;
+use crate::sys::uffd::Uffd;
 use log::Log;
 use owner::{Owner, Stopped};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use region::Kind;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use step::{Mix, Step};
-use triple::Coverage;
+use triple::{Coverage, Queue};
 
 /// What each owner has: the kind and the pages of its regions.
 pub const REGIONS: [(Kind, usize); 5] = [
@@ -47,7 +50,7 @@ const FIRST_PAGE: u32 = 0x8_0000;
 /// Page numbers of one owner.
 const OWNER_PAGES: u32 = 0x1000;
 /// One step in so many starts a triple.
-const TRIPLE_EVERY: u32 = 48;
+const TRIPLE_EVERY: u32 = 16;
 /// Steps between two looks at everything that an owner has.
 const SURVEY_EVERY: u64 = 4096;
 
@@ -65,6 +68,7 @@ pub struct Counts {
 /// What all owners share.
 pub struct Engine {
     field: Field,
+    uffd: Option<Uffd>,
     origin: Origin,
     owners: usize,
     seed: u64,
@@ -75,6 +79,8 @@ pub struct Engine {
     pub counts: Counts,
     /// Which triples were met.
     pub coverage: Coverage,
+    /// Those to come, over all owners and stretches.
+    triples: Mutex<Queue>,
 }
 
 impl Engine {
@@ -85,6 +91,7 @@ impl Engine {
     pub fn new(owners: usize, run: u32, seed: u64, mix: &str) -> Result<Self, CaseError> {
         Ok(Self {
             field: Field::reserve(owners * REGIONS.len() * 2)?,
+            uffd: userfaults::open(),
             origin: Origin {
                 run,
                 seed,
@@ -96,6 +103,7 @@ impl Engine {
             log: Log::new(owners),
             counts: Counts::default(),
             coverage: Coverage::default(),
+            triples: Mutex::new(Queue::new(seed)),
         })
     }
 

@@ -4,6 +4,7 @@ use super::heir::Heir;
 use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
+use super::userfaults::Guard;
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
 use crate::protocol::Seen;
@@ -45,11 +46,11 @@ pub struct Owner<'a> {
     pub(super) pagemap: Pagemap,
     pub(super) data: Box<PageWords>,
     pub(super) rng: Pcg64Mcg,
-    pub(super) triples: super::triple::Queue,
     heir: Heir,
     pipe: (OwnedFd, OwnedFd),
     /// Mismatches, where there is nobody to tell them to.
     pub(super) found: Vec<Mismatch>,
+    pub(super) guard: Option<Guard>,
     soft_dirty: bool,
 }
 
@@ -86,10 +87,10 @@ impl<'a> Owner<'a> {
             pagemap: Pagemap::open()?,
             data: buffer(),
             rng: Pcg64Mcg::seed_from_u64(seed),
-            triples: super::triple::Queue::new(seed),
             heir: Heir::new()?,
             pipe: (reads, writes),
             found: Vec::new(),
+            guard: None,
             soft_dirty: false,
         };
         // A new mapping is soft-dirty as a whole; a kernel without the bits never says so.
@@ -131,7 +132,14 @@ impl<'a> Owner<'a> {
         let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile);
         let act = step.act;
         let is = |acts: &[Act]| acts.contains(&act);
-        let act = if is_file && is(&[Act::Free, Act::Splice, Act::SoftDirty])
+        let act = if is_file
+            && is(&[
+                Act::Free,
+                Act::Splice,
+                Act::SoftDirty,
+                Act::Move,
+                Act::WriteProtect,
+            ])
             || !is_file && is(&[Act::Punch, Act::Truncate, Act::FileStore])
         {
             Act::Store
@@ -175,6 +183,8 @@ impl<'a> Owner<'a> {
             Act::Splice => self.splice(at, range.start..range.end.min(range.start + SPLICED_MAX)),
             Act::Huge => Ok(self.regions[at].advise_size(&self.engine.field, Ask::Huge)?),
             Act::NoHuge => Ok(self.regions[at].advise_size(&self.engine.field, Ask::NoHuge)?),
+            Act::Move => self.move_there_and_back(at, few).map(drop),
+            Act::WriteProtect => self.write_protect(at, few),
             Act::Reclaim => self.reclaim(),
             Act::Compact => Ok(crate::workload::antagonist::compact()?),
             Act::SwapCycle => self.swap_cycle().map(drop),
@@ -190,8 +200,14 @@ impl<'a> Owner<'a> {
         Ok(region.protect(&self.engine.field, range, Access::ReadWrite)?)
     }
 
-    fn store(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.open(at, range.clone(), Access::ReadWrite)?;
+    /// Makes pages writable, where they are not.
+    fn let_write(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.unguard()?;
+        self.open(at, range, Access::ReadWrite)
+    }
+
+    pub(super) fn store(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.let_write(at, range.clone())?;
         let engine = self.engine;
         for page in range {
             self.regions[at].store(&engine.field, &engine.origin, page, &mut self.data);
@@ -201,7 +217,7 @@ impl<'a> Owner<'a> {
     }
 
     fn touch(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.open(at, range.clone(), Access::ReadWrite)?;
+        self.let_write(at, range.clone())?;
         for page in range {
             let word = page * 37 % 512;
             self.engine.field.touch(self.regions[at].plot(), page, word);
@@ -239,6 +255,7 @@ impl<'a> Owner<'a> {
             .field
             .ask(self.regions[at].plot(), range.clone(), ask)?;
         if let Some(op) = op {
+            self.ungated(at, &range);
             self.regions[at].apply(range, op);
         }
         Ok(())
@@ -250,6 +267,9 @@ impl<'a> Owner<'a> {
         } else {
             (Access::Read, Op::PopulateRead)
         };
+        if access == Access::ReadWrite {
+            self.unguard()?;
+        }
         self.open(at, range.clone(), access)?;
         let outcome = self.engine.field.ask(self.regions[at].plot(), range.clone(), ask);
         if outcome.is_err() && ask == Ask::PopulateWrite {
@@ -288,6 +308,8 @@ impl<'a> Owner<'a> {
         let (from, to) = (self.regions[at].plot(), self.regions[at].other_plot());
         self.engine.field.move_to(from, to, pages, leaves)?;
         self.regions[at].moved();
+        // The new place is not registered.
+        self.forget_guard(at);
         if leaves {
             let first = self.regions[at].first;
             for page in [0, pages / 2, pages - 1] {
@@ -310,7 +332,7 @@ impl<'a> Owner<'a> {
 
     /// Forks a child that verifies what it inherited, while the parent writes on.
     fn fork(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.open(at, range.clone(), Access::ReadWrite)?;
+        self.let_write(at, range.clone())?;
         let Some(child) = self.fork_child(at, range.clone())? else {
             return Ok(());
         };
@@ -340,20 +362,21 @@ impl<'a> Owner<'a> {
         Ok(self.heir.fork(&self.engine.field, plot, range, states, writes)?)
     }
 
-    /// Lets a child verify and end, and judges what it saw.
-    pub(super) fn end_child(&mut self, at: usize, child: super::heir::Child) -> Done {
+    /// Lets a child verify and end, and judges what it saw; tells how many pages it lived to see.
+    pub(super) fn end_child(&mut self, at: usize, child: super::heir::Child) -> Result<usize, Stopped> {
         let beat = || {
             self.around.inspect(|(_, lane)| lane.beat());
         };
         let seen = self.heir.end(child, &self.engine.origin, &beat)?;
+        let n = seen.len();
         for (page, verdict) in seen {
             self.judged(at, page, verdict, None)?;
         }
-        Ok(())
+        Ok(n)
     }
 
     fn soft_dirty(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.open(at, range.clone(), Access::ReadWrite)?;
+        self.let_write(at, range.clone())?;
         let since = soft_dirty::Since::now();
         self.store(at, range.clone())?;
         let mut entries = [Entry::default(); BATCH];

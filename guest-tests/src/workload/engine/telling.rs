@@ -90,6 +90,9 @@ pub(super) fn is_refusal(act: Act, e: &SysError) -> bool {
     } else if matches!(act, Act::Remap | Act::RemapLeaving) {
         // Protection may have left several mappings, which can't be moved together.
         &[libc::EFAULT, libc::EINVAL]
+    } else if act == Act::Move {
+        // Mappings that protection or advice has split.
+        &[libc::EINVAL, libc::ENOENT]
     } else if act == Act::ClearRefs {
         // Without MEM_SOFT_DIRTY.
         &[libc::EINVAL]

@@ -2,13 +2,13 @@
 //!
 //! A triple counts as covered only where the state was seen to be there, the operation succeeded, and
 //! the pressure had its effect on the very pages: they went to swap, got other frames, or came back.
-//!
-//! Write-protected pages and UFFDIO_MOVE are of the workload that owns a userfaultfd.
 
 use super::owner::{Owner, Stopped};
 use super::region::Kind;
 use super::step::{Act, Step};
+use super::telling::is_refusal;
 use crate::sys::pagemap::Entry;
+use crate::workload::CaseError;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +35,8 @@ pub enum State {
     Shared,
     /// Written since the soft-dirty bits were cleared.
     SoftDirty,
+    /// Write-protected by userfaultfd, until the operation writes or moves it.
+    WriteProtected,
 }
 
 /// What is done to it.
@@ -54,6 +56,8 @@ pub enum Operation {
     ForkExit,
     /// It is lazily freed and written again.
     FreeThenWrite,
+    /// UFFDIO_MOVE, there and back; to be refused where a child shares it.
+    Move,
 }
 
 /// What presses on it.
@@ -67,15 +71,16 @@ pub enum Press {
     Swapoff,
 }
 
-const STATES: [State; 6] = [
+const STATES: [State; 7] = [
     State::Clean,
     State::Dirty,
     State::LazyFree,
     State::Exclusive,
     State::Shared,
     State::SoftDirty,
+    State::WriteProtected,
 ];
-const OPERATIONS: [Operation; 7] = [
+const OPERATIONS: [Operation; 8] = [
     Operation::Mprotect,
     Operation::Mremap,
     Operation::ClearRefs,
@@ -83,6 +88,7 @@ const OPERATIONS: [Operation; 7] = [
     Operation::Collapse,
     Operation::ForkExit,
     Operation::FreeThenWrite,
+    Operation::Move,
 ];
 
 /// A composition.
@@ -176,6 +182,8 @@ impl Queue {
 struct Scene {
     at: usize,
     range: Range<usize>,
+    /// Pages that UFFDIO_MOVE moved.
+    moved: usize,
 }
 
 impl Scene {
@@ -195,8 +203,11 @@ impl Owner<'_> {
     /// # Errors
     /// A mismatch, and calls that failed that must not.
     pub fn next_triple(&mut self) -> Result<(), Stopped> {
-        let triple = self.triples.next_triple();
-        let scene = self.scene(triple.1);
+        let triple = {
+            let mut coming = self.engine.triples.lock().unwrap_or_else(PoisonError::into_inner);
+            coming.next_triple()
+        };
+        let mut scene = self.scene(triple.1);
         let (at, range) = (scene.at, scene.range.clone());
         for act in [Act::Unprotect, Act::Store] {
             self.carry_out(scene.step(act))?;
@@ -212,13 +223,17 @@ impl Owner<'_> {
         if presses_first {
             pressed = self.press(triple.2, &scene)?;
         }
-        let done = self.operate(triple.1, &scene)?;
+        let done = self.operate(triple.1, &mut scene, child.is_some())?;
         if !presses_first {
             pressed = self.press(triple.2, &scene)?;
         }
         if let Some(child) = child {
-            self.end_child(at, child)?;
+            let seen = self.end_child(at, child)?;
+            if scene.moved > 0 && seen == range.len() {
+                self.moved_though_shared(at, range.start, scene.moved)?;
+            }
         }
+        self.unguard()?;
         self.verify(at, range)?;
         if is_there && done && pressed {
             self.engine.coverage.note(triple);
@@ -239,6 +254,7 @@ impl Owner<'_> {
         Scene {
             at,
             range: start..start + PAGES,
+            moved: 0,
         }
     }
 
@@ -276,6 +292,7 @@ impl Owner<'_> {
                 self.carry_out(scene.step(Act::SoftDirty))?;
                 Ok(self.looks(scene)?.iter().any(|e| e.soft_dirty()))
             }
+            State::WriteProtected => self.guard(scene.at, scene.range.clone()),
         }
     }
 
@@ -309,10 +326,11 @@ impl Owner<'_> {
     }
 
     /// Does the operation; tells whether it succeeded.
-    fn operate(&mut self, operation: Operation, scene: &Scene) -> Result<bool, Stopped> {
+    fn operate(&mut self, operation: Operation, scene: &mut Scene, is_shared: bool) -> Result<bool, Stopped> {
         let half = Scene {
             at: scene.at,
             range: scene.range.start..scene.range.start + PAGES / 2,
+            moved: 0,
         };
         match operation {
             Operation::Mprotect => {
@@ -335,6 +353,7 @@ impl Owner<'_> {
                 let one = Scene {
                     at: scene.at,
                     range: scene.range.end - 1..scene.range.end,
+                    moved: 0,
                 };
                 let act = if self.rng.next_u32().is_multiple_of(2) {
                     Act::DontNeed
@@ -359,6 +378,18 @@ impl Owner<'_> {
                 self.carry_out(scene.step(Act::Touch))?;
                 Ok(true)
             }
+            Operation::Move => {
+                self.engine.log.note(self.number, scene.step(Act::Move));
+                match self.move_there_and_back(scene.at, scene.range.clone()) {
+                    Ok(moved) => {
+                        scene.moved = moved;
+                        // Refused, as it must be.
+                        Ok(moved > 0 || is_shared)
+                    }
+                    Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Move, &e) => Ok(false),
+                    Err(e) => Err(e),
+                }
+            }
         }
     }
 }
@@ -375,7 +406,7 @@ mod tests {
             (0..all().len()).map(|_| queue.next_triple()).collect::<Vec<_>>()
         };
         assert_eq!(round(1).into_iter().collect::<BTreeSet<_>>().len(), all().len());
-        assert_eq!(all().len(), 6 * 7 * 3);
+        assert_eq!(all().len(), 7 * 8 * 3);
         assert_eq!(round(1), round(1));
         assert_ne!(round(1), round(2));
     }

@@ -4,6 +4,7 @@
 use super::draw::{RUN_PAGES_MAX, below};
 use super::pressure::Pressure;
 use super::region::Region;
+use crate::catalogue::Counter;
 use crate::sys::arena::{Advice, HUGE_PAGES};
 use crate::sys::board::Lane;
 use crate::sys::{SysError, thp};
@@ -64,19 +65,19 @@ impl Deed {
 }
 
 /// An antagonist.
-pub struct Antagonist<'a> {
+pub struct Antagonist<'a, 'p> {
     /// The phase.
-    pub pressure: &'a Pressure<'a>,
+    pub pressure: &'a Pressure<'p>,
     /// Where it beats.
     pub lane: &'a Lane,
     /// What it draws from.
     pub rng: Pcg64Mcg,
 }
 
-impl<'a> Antagonist<'a> {
+impl<'a, 'p> Antagonist<'a, 'p> {
     /// Makes one.
     #[must_use]
-    pub fn new(pressure: &'a Pressure<'a>, lane: &'a Lane, seed: u64) -> Self {
+    pub fn new(pressure: &'a Pressure<'p>, lane: &'a Lane, seed: u64) -> Self {
         Self {
             pressure,
             lane,
@@ -91,7 +92,7 @@ impl<'a> Antagonist<'a> {
     pub fn run(&mut self, deed: Deed) -> Result<(), SysError> {
         loop {
             let us = below(&mut self.rng, deed.pause_max().as_micros() as usize);
-            if self.pressure.stop.wait(Duration::from_micros(us as u64)) {
+            if self.pressure.phase.stop.wait(Duration::from_micros(us as u64)) {
                 return Ok(());
             }
             match deed {
@@ -106,7 +107,7 @@ impl<'a> Antagonist<'a> {
     }
 
     /// Draws a region, those with a file alone where asked for.
-    fn region(&mut self, with_file: bool) -> &'a Region {
+    fn region(&mut self, with_file: bool) -> &'p Region {
         let stage = self.pressure.stage;
         let regions = if with_file {
             stage.with_file()
@@ -135,7 +136,7 @@ impl<'a> Antagonist<'a> {
             let part = self.part(&place);
             if space.hint(part.clone(), Advice::DontNeed) {
                 let pages = part.len() as u64;
-                self.pressure.counts.zaps.fetch_add(pages, Ordering::Relaxed);
+                self.pressure.phase.count(Counter::Zaps, pages);
             }
             if below(&mut self.rng, TOUCH_ONE_IN) == 0 {
                 let _past_the_end = space.hint(part, Advice::PopulateRead);
@@ -164,7 +165,7 @@ impl<'a> Antagonist<'a> {
         self.pressure.focus.store(0, Ordering::Relaxed);
         if small && done {
             region.collapsed();
-            self.pressure.counts.retractions.fetch_add(1, Ordering::Relaxed);
+            self.pressure.phase.count(Counter::Retractions, 1);
         }
     }
 

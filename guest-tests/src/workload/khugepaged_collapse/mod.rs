@@ -15,7 +15,6 @@ use super::stop::Stop;
 use super::{CaseError, Env, STEP_PATIENCE_S};
 use crate::agent::link::Finished;
 use crate::catalogue::KhugepagedCollapse;
-use crate::protocol::Outcome;
 use pressure::Pressure;
 
 /// Unmounts what a case left mounted whose process has died.
@@ -37,14 +36,9 @@ pub fn run(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Finished, CaseE
     let (totals, views) = pressure.run()?;
     env.lane.beat();
     teardown::check(&pressure, views)?;
-    let has_found = pressure.has_found();
+    let has_found = pressure.phase.has_found();
     drop(pressure);
     teardown::end(env, stage, has_found)?;
     env.lane.expect_within(0);
-    Ok(Finished {
-        outcome: Outcome::Completed,
-        pressure_ms: totals.elapsed_ms,
-        counters: totals.counters,
-        steal_ms: totals.steal_ms,
-    })
+    Ok(totals.finished())
 }

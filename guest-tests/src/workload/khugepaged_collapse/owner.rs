@@ -4,6 +4,7 @@ use super::draw::{Action, RUN_PAGES_MAX, Weights, below, run_of_pages};
 use super::pressure::Pressure;
 use super::region::Kind;
 use super::view::Holding;
+use crate::catalogue::Counter;
 use crate::model::{self, Backing, Content, Fault, Mismatch, Name, Op, PageState};
 use crate::sys::arena::{Advice, HUGE_PAGES, PAGE_WORDS};
 use crate::sys::armed::Armed;
@@ -11,37 +12,23 @@ use crate::sys::board::Lane;
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::peek::Peek;
 use crate::sys::{SysError, forked};
+use crate::workload::CaseError;
 use crate::workload::evidence::{self, History};
+use crate::workload::phase::Stopped;
 use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 /// Pages that a forked child is asked about.
 const FORK_PAGES: usize = 12;
 /// Pages past the end of a truncated file that are looked at.
 const BEYOND_PAGES: usize = 4;
 
-/// Why an owner ended early.
-#[derive(Debug)]
-pub enum Stopped {
-    /// A mismatch was told; the pressure is over.
-    Found,
-    /// A call failed that must not.
-    Sys(SysError),
-}
-
-impl From<SysError> for Stopped {
-    fn from(e: SysError) -> Self {
-        Self::Sys(e)
-    }
-}
-
 /// An owner with its regions.
-pub struct Owner<'a> {
-    pressure: &'a Pressure<'a>,
+pub struct Owner<'a, 'p> {
+    pressure: &'a Pressure<'p>,
     lane: &'a Lane,
-    holdings: Vec<Holding<'a>>,
+    holdings: Vec<Holding<'p>>,
     rng: Pcg64Mcg,
     pagemap: Pagemap,
     peek: Peek,
@@ -49,15 +36,15 @@ pub struct Owner<'a> {
     buffer: Box<[u64; PAGE_WORDS]>,
 }
 
-impl<'a> Owner<'a> {
+impl<'a, 'p> Owner<'a, 'p> {
     /// Makes the owner of some regions.
     ///
     /// # Errors
     /// When /proc lacks what is needed.
     pub fn new(
-        pressure: &'a Pressure<'a>,
+        pressure: &'a Pressure<'p>,
         lane: &'a Lane,
-        holdings: Vec<Holding<'a>>,
+        holdings: Vec<Holding<'p>>,
         seed: u64,
     ) -> Result<Self, SysError> {
         Ok(Self {
@@ -74,7 +61,7 @@ impl<'a> Owner<'a> {
 
     /// Gives the regions back.
     #[must_use]
-    pub fn into_holdings(self) -> Vec<Holding<'a>> {
+    pub fn into_holdings(self) -> Vec<Holding<'p>> {
         self.holdings
     }
 
@@ -83,7 +70,7 @@ impl<'a> Owner<'a> {
     /// # Errors
     /// When it ended early.
     pub fn run(&mut self, weights: &Weights) -> Result<(), Stopped> {
-        while !self.pressure.stop.is_set() {
+        while !self.pressure.phase.stop.is_set() {
             let at = below(&mut self.rng, self.holdings.len());
             let view = below(&mut self.rng, self.holdings[at].views.len());
             let action = weights.draw(&mut self.rng);
@@ -200,7 +187,7 @@ impl<'a> Owner<'a> {
         self.holdings[at].stored(view, page, name);
         self.history
             .note(evidence::Op::Rewrite, name.page, name.generation, None);
-        self.pressure.counts.written.fetch_add(1, Ordering::Relaxed);
+        self.pressure.phase.count(Counter::PagesWritten, 1);
     }
 
     fn store_mapped(&mut self, at: usize, view: usize, run: Range<usize>) {
@@ -427,15 +414,13 @@ impl<'a> Owner<'a> {
         entry: Entry,
         judged: Result<PageState, Box<Mismatch>>,
     ) -> Result<Option<PageState>, Stopped> {
-        let counts = &self.pressure.counts;
         match judged {
             Ok(state) => {
                 let collapses = self.holdings[at].region.collapses();
                 let came_back = self.holdings[at].views[view].look(page, collapses) || entry.swapped();
-                counts.verified.fetch_add(1, Ordering::Relaxed);
-                counts
-                    .round_trips
-                    .fetch_add(u64::from(came_back), Ordering::Relaxed);
+                let phase = &self.pressure.phase;
+                phase.count(Counter::PagesVerified, 1);
+                phase.count(Counter::RoundTrips, u64::from(came_back));
                 Ok(Some(state))
             }
             Err(mismatch) => {
@@ -444,7 +429,7 @@ impl<'a> Owner<'a> {
                 let whose = self.holdings[at].views[view].words();
                 let place = format!("page {page} of {whose} (place {place}), read {how}");
                 self.pressure
-                    .found(*mismatch, place, [Some(entry), after], &self.history);
+                    .found(*mismatch, place, (entry, after), &self.history);
                 Err(Stopped::Found)
             }
         }
@@ -454,12 +439,12 @@ impl<'a> Owner<'a> {
     ///
     /// # Errors
     /// When a call failed that must not.
-    pub fn verify_all(&mut self) -> Result<(), SysError> {
+    pub fn verify_all(&mut self) -> Result<(), CaseError> {
         for at in 0..self.holdings.len() {
             for view in 0..self.holdings[at].views.len() {
                 match self.verify(at, view, 0..HUGE_PAGES) {
                     Ok(()) | Err(Stopped::Found) => {}
-                    Err(Stopped::Sys(e)) => return Err(e),
+                    Err(Stopped::Case(e)) => return Err(e),
                 }
                 self.lane.beat();
             }

@@ -13,7 +13,8 @@ use crate::sys::memfile::MemFile;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::{machine, process, swap, thp};
-use crate::workload::{CaseError, Env};
+use crate::workload::engine::Engine;
+use crate::workload::{CaseError, Env, beside};
 use std::path::{Path, PathBuf};
 
 /// Where the data disk is mounted.
@@ -34,6 +35,8 @@ pub struct Stage {
     _files: Option<Mounted>,
     /// The swap area's device.
     pub disk: PathBuf,
+    /// What runs beside the owners, where anything does.
+    pub engine: Option<Engine>,
     /// What the kernel's counts of shared and huge memory were before.
     pub before: super::teardown::Held,
     /// Restored when the stage is dropped.
@@ -84,6 +87,7 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     let disk = disk.ok_or_else(|| CaseError::Broken("there is no disk for swap".to_owned()))?;
     let knobs = knobs(params)?;
     let before = super::teardown::Held::now()?;
+    let engine = beside::engine(env, params.engine, &params.engine_mix)?;
     // What exists now is the suite's own and stays in memory; what is mapped for the regions must not.
     process::lock_what_is_mapped()?;
     let files = file_system(env, params)?;
@@ -97,6 +101,9 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     let space = Arena::reserve(slots)?;
     regions.iter().try_for_each(|region| map(&space, region))?;
     env.board.note_arena(space.address(0), space.pages());
+    if let Some(engine) = &engine {
+        engine.note_on(env.board);
+    }
     // Before any thread exists: the child must not inherit a lock that nobody releases.
     let remote = params
         .remote
@@ -118,6 +125,7 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
         with_file: count(params.shared + params.files),
         _files: files,
         disk,
+        engine,
         before,
         _knobs: knobs,
     })

@@ -69,12 +69,12 @@ impl Held {
 ///
 /// # Errors
 /// When a call failed that must not.
-pub fn check<'a>(pressure: &'a Pressure<'a>, holdings: Vec<Holding<'a>>) -> Result<(), CaseError> {
-    let env = pressure.env;
+pub fn check<'a>(pressure: &Pressure<'a>, holdings: Vec<Holding<'a>>) -> Result<(), CaseError> {
+    let env = pressure.phase.env;
     let mut owner = Owner::new(pressure, env.lane, holdings, env.job.case.seed)?;
     owner.verify_all()?;
-    swap_off(env, &pressure.stage.disk, pressure.has_found())?;
-    Ok(owner.verify_all()?)
+    swap_off(env, &pressure.stage.disk, pressure.phase.has_found())?;
+    owner.verify_all()
 }
 
 /// Switches swap off. Where pages were lost their slots may never come free, and the kernel looks for

@@ -1,9 +1,9 @@
 //! Antagonists: threads that disturb without changing any content.
 
-use super::phase::{Phase, Stopped};
 use super::stage::Stage;
+use crate::sys::board::Lane;
 use crate::sys::file;
-use crate::workload::WORKER_PATIENCE_S;
+use crate::workload::phase::{Phase, Stopped};
 use std::time::Duration;
 
 /// How much one round of the reclaim pump asks for.
@@ -17,35 +17,22 @@ const COMPACT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Those of the kernel that are not "there was nothing to reclaim".
-pub fn reclaim(phase: &Phase<'_>, stage: &Stage) -> Result<(), Stopped> {
-    repeat(phase, "reclaim", RECLAIM_PAUSE, || {
+pub fn reclaim(phase: &Phase<'_>, stage: &Stage, lane: &Lane) -> Result<(), Stopped> {
+    while !phase.stop.wait(RECLAIM_PAUSE) {
         stage.group.reclaim(RECLAIM_BYTES)?;
-        Ok(())
-    })
+        lane.beat();
+    }
+    Ok(())
 }
 
 /// Compacts all memory, again and again: pages migrate.
 ///
 /// # Errors
 /// Those of the kernel.
-pub fn compact(phase: &Phase<'_>) -> Result<(), Stopped> {
-    repeat(phase, "compaction", COMPACT_PAUSE, || {
-        Ok(file::write("/proc/sys/vm/compact_memory", "1")?)
-    })
-}
-
-fn repeat(
-    phase: &Phase<'_>,
-    name: &str,
-    pause: Duration,
-    mut act: impl FnMut() -> Result<(), Stopped>,
-) -> Result<(), Stopped> {
-    let lane = phase.env.board.lane(name);
-    lane.inspect(|lane| lane.expect_within(WORKER_PATIENCE_S));
-    while !phase.stop.wait(pause) {
-        act()?;
-        lane.inspect(|lane| lane.beat());
+pub fn compact(phase: &Phase<'_>, lane: &Lane) -> Result<(), Stopped> {
+    while !phase.stop.wait(COMPACT_PAUSE) {
+        file::write("/proc/sys/vm/compact_memory", "1")?;
+        lane.beat();
     }
-    lane.inspect(|lane| lane.expect_within(0));
     Ok(())
 }

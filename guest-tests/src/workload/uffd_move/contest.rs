@@ -3,7 +3,6 @@
 use super::duel::{FILLS_MAX, Task};
 use super::meddler;
 use super::mover::Mover;
-use super::phase::{Phase, Stopped};
 use super::stage::Bystander;
 use crate::catalogue::Counter;
 use crate::model::{Content, Fault, Holds, OneMove, PageState, Protection, Unexplained, duel};
@@ -11,6 +10,7 @@ use crate::sys::board::Lane;
 use crate::sys::memory::Access;
 use crate::sys::pagemap::Entry;
 use crate::workload::evidence::Op;
+use crate::workload::phase::{Phase, Stopped};
 use rand_core::Rng;
 
 impl Mover<'_> {
@@ -32,7 +32,7 @@ impl Mover<'_> {
         let holes = self.rng.next_u32().is_multiple_of(4);
         let ((source, page), (destination, other)) = (self.at(from), self.at(to));
         let uffd = &self.stage.uffd;
-        let call = || uffd.r#move((source, page..page + 1), (destination, other), holes);
+        let call = || uffd.r#move((source, page..page + 1), (destination, other..other + 1), holes);
         let Some((reply, acts)) = self.ring.fight(task, call) else {
             return Ok(());
         };

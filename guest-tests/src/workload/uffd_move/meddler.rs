@@ -2,7 +2,6 @@
 //! duel, where it tells what it did.
 
 use super::duel::{At, FILLS_MAX, Ring, Task};
-use super::phase::{Phase, Stopped};
 use super::script::{self, Guess, Step};
 use super::stage::{BYSTANDERS, Bystander, Pair, Stage};
 use crate::catalogue::UffdMove;
@@ -11,10 +10,11 @@ use crate::sys::arena::{Advice, Arena, PageWords};
 use crate::sys::board::Lane;
 use crate::sys::memory::{self, Access, Memory};
 use crate::sys::pagemap::Pagemap;
+use crate::sys::proc;
 use crate::sys::racepoint::Hold;
-use crate::sys::{SysError, proc, process};
 use crate::workload::evidence::{History, Op};
-use crate::workload::{WORKER_PATIENCE_S, tight};
+use crate::workload::phase::{Phase, Stopped};
+use crate::workload::tight;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::ops::Range;
@@ -32,8 +32,8 @@ const WRITTEN_NS: u64 = 250_000;
 const LATE_NS_MAX: u64 = 150_000;
 
 /// One meddler.
-pub struct Meddler<'a> {
-    phase: &'a Phase<'a>,
+pub struct Meddler<'a, 'p> {
+    phase: &'a Phase<'p>,
     stage: &'a Stage,
     pair: Pair,
     ring: &'a Ring,
@@ -55,21 +55,19 @@ struct Meddling {
     fills: [u32; 2],
 }
 
-impl<'a> Meddler<'a> {
+impl<'a, 'p> Meddler<'a, 'p> {
     /// Makes a pair's meddler; to be called in its thread. The first pair's has the racepoints that hold.
     ///
     /// # Errors
     /// Those of the kernel.
     pub fn new(
-        phase: &'a Phase<'a>,
+        phase: &'a Phase<'p>,
         stage: &'a Stage,
         pair: Pair,
         ring: &'a Ring,
+        lane: &'a Lane,
         params: &UffdMove,
     ) -> Result<Self, Stopped> {
-        process::pin(pair.other_cpu)?;
-        let full = || SysError::content("starting a meddler", "the board is full");
-        let lane = phase.env.board.lane(&format!("meddler {}", pair.number));
         let case = &phase.env.job.case;
         let held = case.racepoints.iter().filter(|arm| arm.hold_us_max > 0);
         let holds = held
@@ -82,7 +80,7 @@ impl<'a> Meddler<'a> {
             stage,
             pair,
             ring,
-            lane: lane.ok_or_else(full)?,
+            lane,
             roams: params.meddle,
             holds,
             rng: Pcg64Mcg::seed_from_u64(seed.wrapping_add(0x1000 + pair.number as u64)),
@@ -98,7 +96,6 @@ impl<'a> Meddler<'a> {
     /// # Errors
     /// When it ended early.
     pub fn run(&mut self) -> Result<(), Stopped> {
-        self.lane.expect_within(WORKER_PATIENCE_S);
         while !self.ring.is_over() {
             let nap = Duration::from_micros(self.rng.next_u64() % NAP_US_MAX);
             if let Some(task) = self.ring.next(nap) {
@@ -108,7 +105,6 @@ impl<'a> Meddler<'a> {
             }
             self.lane.beat();
         }
-        self.lane.expect_within(0);
         Ok(())
     }
 

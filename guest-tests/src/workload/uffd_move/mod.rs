@@ -11,28 +11,29 @@ mod duel;
 mod meddler;
 mod mover;
 mod operations;
-mod phase;
 mod script;
 mod stage;
 mod teardown;
 
+use super::antagonist::Antagonist;
+use super::beside::{Beside, Turns};
+use super::engine::Engine;
+use super::phase::{Phase, Task, Totals};
 use super::stop::Stop;
 use super::{CaseError, Env, STEP_PATIENCE_S};
 use crate::agent::link::Finished;
+use crate::catalogue::antagonists::Choice;
 use crate::catalogue::{Counter, UffdMove};
-use crate::protocol::Outcome;
 use crate::sys::process;
 use duel::Ring;
 use meddler::Meddler;
 use mover::Mover;
-use phase::Phase;
-use stage::{Pair, STACK_LEN, Stage};
+use stage::Stage;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// What the threads count.
-const COUNTED: [Counter; 8] = [
-    Counter::PagesVerified,
-    Counter::RoundTrips,
-    Counter::PagesWritten,
+/// What the threads count beside what all workloads do.
+const COUNTED: [Counter; 5] = [
     Counter::Moves,
     Counter::MovesSwapped,
     Counter::MovesCached,
@@ -57,7 +58,8 @@ pub fn run(env: &Env<'_>, params: &UffdMove) -> Result<Finished, CaseError> {
         mover.populate()?;
     }
     env.lane.beat();
-    let phase = Phase::begin(env, &stop, &COUNTED)?;
+    let source = || Ok(stage.engine.as_ref().map_or_else(BTreeMap::new, Engine::counters));
+    let phase = Phase::new(env, &stop, Box::new(source))?.counting(&COUNTED);
     let totals = press(&phase, &stage, &mut movers, &rings, params);
     env.lane.beat();
     teardown::check(&phase, &stage, &mut movers)?;
@@ -65,13 +67,7 @@ pub fn run(env: &Env<'_>, params: &UffdMove) -> Result<Finished, CaseError> {
     drop(phase);
     teardown::end(env, stage)?;
     env.lane.expect_within(0);
-    let totals = totals?;
-    Ok(Finished {
-        outcome: Outcome::Completed,
-        pressure_ms: totals.elapsed_ms,
-        counters: totals.counters,
-        steal_ms: totals.steal_ms,
-    })
+    Ok(totals?.finished())
 }
 
 /// Keeps up the pressure.
@@ -81,30 +77,57 @@ fn press(
     movers: &mut [Mover<'_>],
     rings: &[Ring],
     params: &UffdMove,
-) -> Result<phase::Totals, CaseError> {
-    let pairs: Vec<Pair> = stage.pairs().collect();
-    let totals = std::thread::scope(|scope| {
-        let thread = || std::thread::Builder::new().stack_size(STACK_LEN);
-        for ((mover, ring), pair) in movers.iter_mut().zip(rings).zip(pairs) {
-            thread().spawn_scoped(scope, move || {
-                let _over = ring.over_on_drop();
-                let _ = phase.keep(mover.run(phase));
-            })?;
-            thread().spawn_scoped(scope, move || {
-                let _over = ring.over_on_drop();
-                let meddle = || Meddler::new(phase, stage, pair, ring, params)?.run();
-                let _ = phase.keep(meddle());
-            })?;
-        }
-        if params.reclaim {
-            thread().spawn_scoped(scope, || phase.keep(antagonist::reclaim(phase, stage)))?;
-        }
-        if params.compaction {
-            thread().spawn_scoped(scope, || phase.keep(antagonist::compact(phase)))?;
-        }
-        phase.watch()
-    });
+) -> Result<Totals, CaseError> {
+    let loosen = || {
+        stage.loosen();
+        Ok(())
+    };
+    let refill = || stage.refill();
+    let beside = Beside {
+        engine: stage.engine.as_ref(),
+        choice: Choice::parse(&params.antagonists),
+        offered: &Antagonist::ALL,
+        arenas: &[],
+        group: Some(&stage.group),
+        swaps: &stage.areas.list,
+        refill: Some(&refill),
+        // A child would share the pages, and a page that is shared is not moved.
+        heirs: None,
+        whim: None,
+        turns: Some(Turns {
+            alone: Duration::from_millis(params.alone_ms),
+            beside: Duration::from_millis(params.beside_ms),
+            loosen: &loosen,
+            tighten: &refill,
+        }),
+    };
+    let mut tasks = Vec::new();
+    for ((mover, ring), pair) in movers.iter_mut().zip(rings).zip(stage.pairs()) {
+        let go = move |lane: &_| {
+            let _over = ring.over_on_drop();
+            mover.run(phase, lane)
+        };
+        tasks.push(Task::new(format!("mover {}", pair.number), go).on(pair.cpu));
+        let go = move |lane: &_| {
+            let _over = ring.over_on_drop();
+            Meddler::new(phase, stage, pair, ring, lane, params)?.run()
+        };
+        tasks.push(Task::new(format!("meddler {}", pair.number), go).on(pair.other_cpu));
+    }
+    if params.reclaim {
+        tasks.push(Task::new("reclaim", |lane| {
+            antagonist::reclaim(phase, stage, lane)
+        }));
+    }
+    if params.compaction {
+        let task = Task::new("compaction", |lane| antagonist::compact(phase, lane));
+        tasks.push(task.within(STEP_PATIENCE_S));
+    }
+    if !beside.is_empty() {
+        tasks.push(Task::new("beside", |lane| beside.keep_up(phase, lane)));
+    }
+    let totals = phase.run(tasks);
     process::unpin()?;
-    phase.broken()?;
+    beside.tell_coverage(phase)?;
     totals
 }

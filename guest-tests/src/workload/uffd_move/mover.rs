@@ -1,7 +1,6 @@
 //! A mover: owns its pages, knows what each place may hold, and makes every call that changes it.
 
 use super::duel::Ring;
-use super::phase::{Phase, Stopped};
 use super::stage::{Pair, Stage};
 use crate::catalogue::{Counter, UffdMove};
 use crate::model::{Content, Fault, Holds, Mismatch, MoveReply, Name, PageState, Protection, moved_pages};
@@ -11,10 +10,11 @@ use crate::sys::board::Lane;
 use crate::sys::fork::Forked;
 use crate::sys::memory::{self, Access, Memory};
 use crate::sys::pagemap::{Entry, Pagemap};
+use crate::sys::process;
 use crate::sys::uffd::Reply;
-use crate::sys::{SysError, process};
 use crate::workload::evidence::{History, Op};
-use crate::workload::{CaseError, Env, WORKER_PATIENCE_S};
+use crate::workload::phase::{Phase, Stopped};
+use crate::workload::{CaseError, Env};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
@@ -103,19 +103,13 @@ impl<'a> Mover<'a> {
     ///
     /// # Errors
     /// When it ended early.
-    pub fn run(&mut self, phase: &Phase<'_>) -> Result<(), Stopped> {
-        process::pin(self.pair.cpu)?;
-        let full = || SysError::content("starting a mover", "the board is full");
-        let lane = phase.env.board.lane(&format!("mover {}", self.pair.number));
-        let lane = lane.ok_or_else(full)?;
-        lane.expect_within(WORKER_PATIENCE_S);
+    pub fn run(&mut self, phase: &Phase<'_>, lane: &Lane) -> Result<(), Stopped> {
         while !phase.stop.is_set() && !self.ring.is_over() {
             self.operate(phase, lane)?;
             self.outlive_child(phase)?;
             lane.beat();
         }
         self.child = None;
-        lane.expect_within(0);
         Ok(())
     }
 

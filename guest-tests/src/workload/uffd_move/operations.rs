@@ -1,7 +1,6 @@
 //! The operations of a mover, drawn by their weights.
 
 use super::mover::Mover;
-use super::phase::{Phase, Stopped};
 use crate::catalogue::Counter;
 use crate::model::{self, Content, Fault, Holds, PageState, Protection, fill_replied, replied};
 use crate::protocol::Seen;
@@ -11,6 +10,7 @@ use crate::sys::memory::Access;
 use crate::sys::pagemap::Entry;
 use crate::sys::{fork, process};
 use crate::workload::evidence::Op;
+use crate::workload::phase::{Phase, Stopped};
 use rand_core::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -139,10 +139,11 @@ impl Mover<'_> {
         let (mut entries, mut resident) = ([Entry::default(); MOVE_MAX], [0; MOVE_MAX]);
         self.pagemap.read(source, page..page + len, &mut entries)?;
         source.resident(page..page + len, &mut resident)?;
-        let reply = self
-            .stage
-            .uffd
-            .r#move((source, page..page + len), (destination, other), holes);
+        let reply = self.stage.uffd.r#move(
+            (source, page..page + len),
+            (destination, other..other + len),
+            holes,
+        );
         let places: Vec<usize> = from.clone().chain(to..to + len).collect();
         let moved = self.moved(phase, (len * PAGE_LEN) as u64, reply, &places)?;
         let moved = usize::try_from(moved).unwrap_or(len);
@@ -337,7 +338,7 @@ impl Mover<'_> {
         } else {
             model::Op::WriteUnprotect
         };
-        let done = match self.stage.uffd.protect(arena, page..page + some.len(), on) {
+        let done = match self.stage.uffd.protect((arena, page..page + some.len()), on) {
             Ok(()) => true,
             Err(e) if matches!(e.errno(), Some(libc::EAGAIN | libc::ENOMEM)) => false,
             Err(e) => return Err(e.into()),

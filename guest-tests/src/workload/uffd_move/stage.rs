@@ -2,22 +2,19 @@
 
 use crate::catalogue::UffdMove;
 use crate::model::{Armed, Backing, Fill, FillPolicy, Holds, Ledger, Origin, PageState};
-use crate::sys::arena::{Arena, PAGE_LEN, PAGE_WORDS};
+use crate::sys::arena::{Arena, PAGE_WORDS};
 use crate::sys::cgroup::Cgroup;
 use crate::sys::knob::Knob;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::uffd::{self, Features, Mode, Uffd};
-use crate::sys::{machine, proc, process, swap, zswap};
-use crate::workload::tight;
+use crate::sys::{proc, process, zswap};
+use crate::workload::areas::Areas;
+use crate::workload::engine::Engine;
 use crate::workload::{CGROUP, CaseError, Env};
-use std::path::PathBuf;
+use crate::workload::{beside, tight};
 
-/// Bytes of a thread's stack.
-pub const STACK_LEN: usize = 128 << 10;
 /// Bystanders of each pair and kind: pages that a duel uses beside the one that is moved.
 pub const BYSTANDERS: usize = 4;
-/// The smallest swap area that makes sense, in pages.
-const AREA_PAGES_MIN: u64 = 64;
 /// What the registered ranges are armed for.
 pub const ARMED: Armed = Armed {
     missing: true,
@@ -63,8 +60,8 @@ pub struct Stage {
     pub uffd: Uffd,
     /// It can poison.
     pub can_poison: bool,
-    /// The swap area's device.
-    pub disk: PathBuf,
+    /// The swap area.
+    pub areas: Areas,
     /// Charged for the pages.
     pub group: Cgroup,
     /// Charged for the cold pages.
@@ -73,7 +70,10 @@ pub struct Stage {
     places: usize,
     /// Pairs.
     count: usize,
-    _top: Cgroup,
+    /// What runs beside the pairs, where anything does.
+    pub engine: Option<Engine>,
+    /// Above the two groups; dropped after them.
+    pub top: Cgroup,
     _knobs: Vec<Knob>,
 }
 
@@ -154,11 +154,8 @@ fn features(params: &UffdMove) -> Result<Features, CaseError> {
 /// [`CaseError::Missing`] for what the kernel lacks; others for what must not fail.
 pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
     let features = features(params)?;
-    let disk = env.job.swap_disk.clone();
-    let disk = disk.ok_or_else(|| CaseError::Broken("there is no disk for swap".to_owned()))?;
-    if let Some(area) = swap::active()?.first() {
-        return Err(CaseError::Broken(format!("{} is in use as swap", area.path)));
-    }
+    let kind = if params.swap == "zram" { "zram" } else { "disk" };
+    let areas = Areas::make(env, kind, params.swap_area)?;
     let knobs = knobs(params)?;
     let missing =
         |e: crate::sys::SysError| CaseError::Missing(format!("memory control groups, version 2 ({e})"));
@@ -171,11 +168,12 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
     let (count, places) = (size(params.pairs), size(params.pages));
     let others = count * BYSTANDERS;
     let hot = count * places + 2 * others;
-    let (area, cold_pages) = area(machine::disk_len(&disk)?, hot as u64, params)?;
+    let cold_pages = cold_pages(areas.slots(), hot as u64, params)?;
     let first = u32::try_from(2 * count * places).map_err(|_| CaseError::Broken("too many pages".into()))?;
     let known = u32::try_from(2 * others + cold_pages).unwrap_or(u32::MAX);
     let ledger = Ledger::new(env.job.run, first, known, policy(params), env.job.case.seed);
 
+    let engine = beside::engine(env, params.engine, &params.engine_mix)?;
     // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
     // them (stacks, buffers) must again.
     process::lock_what_is_mapped()?;
@@ -185,6 +183,9 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
     let control = Arena::map(1)?;
     process::lock_what_comes()?;
     env.board.note_arena(sides[0].address(0), sides[0].pages());
+    if let Some(engine) = &engine {
+        engine.note_on(env.board);
+    }
 
     let can_poison = features.has(Features::POISON);
     let poison = if can_poison { Features::POISON } else { Features(0) };
@@ -199,8 +200,7 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
             },
         )?;
     }
-    swap::format(&disk, area)?;
-    swap::on(&disk)?;
+    areas.on()?;
     let stage = Stage {
         sides,
         bystanders,
@@ -209,12 +209,13 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
         control,
         uffd,
         can_poison,
-        disk,
+        areas,
         group,
         filler,
         places,
         count,
-        _top: top,
+        engine,
+        top,
         _knobs: knobs,
     };
     stage.fill(env)?;
@@ -222,6 +223,24 @@ pub fn set(env: &Env<'_>, params: &UffdMove) -> Result<Stage, CaseError> {
 }
 
 impl Stage {
+    /// Makes room in the swap area.
+    pub fn loosen(&self) {
+        if let Some(cold) = &self.cold {
+            tight::loosen(cold, &self.ledger, self.first_cold());
+        }
+    }
+
+    /// Takes that room away again.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn refill(&self) -> Result<(), CaseError> {
+        match &self.cold {
+            Some(cold) => tight::refill(cold),
+            None => Ok(()),
+        }
+    }
+
     /// Fills the swap area with cold pages, and writes the bystanders.
     fn fill(&self, env: &Env<'_>) -> Result<(), CaseError> {
         if let Some(cold) = &self.cold {
@@ -263,45 +282,36 @@ fn knobs(params: &UffdMove) -> Result<Vec<Knob>, CaseError> {
     Ok(knobs)
 }
 
-/// Pages of the swap area, its header included, and how many of them cold pages take, so that `hot`
-/// pages lack some slots.
-fn area(disk_len: u64, hot: u64, params: &UffdMove) -> Result<(u32, usize), CaseError> {
-    let page = PAGE_LEN as u64;
-    let wanted = if params.swap_area == 0 {
-        u64::MAX
-    } else {
-        params.swap_area / page
-    };
-    let area = (disk_len / page).min(wanted).min(u64::from(u32::MAX));
-    if area < AREA_PAGES_MIN.max(hot + 2) {
+/// How many cold pages fill the swap area so that `hot` pages lack some slots.
+fn cold_pages(slots: u64, hot: u64, params: &UffdMove) -> Result<usize, CaseError> {
+    if slots <= hot {
         return Err(CaseError::Broken(format!(
-            "a swap area of {area} pages is too small for {hot} pages that are swapped"
+            "a swap area of {slots} pages is too small for {hot} pages that are swapped"
         )));
     }
-    let cold = match params.short_slots {
+    Ok(match params.short_slots {
         0 => 0,
-        short => (area - 1).saturating_sub(hot.saturating_sub(short)),
-    };
-    Ok((u32::try_from(area).unwrap_or(u32::MAX), size(cold)))
+        short => size(slots.saturating_sub(hot.saturating_sub(short))),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sized(disk_mib: u64, hot: u64, short: u64) -> Option<(u32, usize)> {
+    fn sized(slots: u64, hot: u64, short: u64) -> Option<usize> {
         let params = UffdMove {
             short_slots: short,
             ..UffdMove::default()
         };
-        area(disk_mib << 20, hot, &params).ok()
+        cold_pages(slots, hot, &params).ok()
     }
 
     #[test]
     fn cold_pages_leave_fewer_slots_than_there_are_pages() {
-        assert_eq!(sized(8, 72, 12), Some((1024, 1023 - 60)));
-        assert_eq!(sized(1, 72, 12), Some((256, 255 - 60)));
-        assert_eq!(sized(8, 72, 0), Some((1024, 0)));
-        assert_eq!(sized(8, 4096, 12), None);
+        assert_eq!(sized(1023, 72, 12), Some(1023 - 60));
+        assert_eq!(sized(255, 72, 12), Some(255 - 60));
+        assert_eq!(sized(1023, 72, 0), Some(0));
+        assert_eq!(sized(1023, 4096, 12), None);
     }
 }

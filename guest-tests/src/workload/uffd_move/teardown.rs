@@ -2,7 +2,6 @@
 //! nothing left behind.
 
 use super::mover::Mover;
-use super::phase::Phase;
 use super::stage::{Bystander, Stage};
 use crate::model::{Content, Holds, PageState};
 use crate::protocol::Seen;
@@ -10,7 +9,8 @@ use crate::sys::arena::{Advice, Arena, PAGE_WORDS};
 use crate::sys::pagemap::Pagemap;
 use crate::sys::{cgroup, proc, process, zswap};
 use crate::workload::evidence::History;
-use crate::workload::{CaseError, Env, rest, swapoff};
+use crate::workload::phase::{Phase, Stopped};
+use crate::workload::{CaseError, Env, rest};
 use std::collections::BTreeMap;
 
 /// How often a page is asked to leave before it counts as one that can't.
@@ -33,23 +33,17 @@ pub fn check(phase: &Phase<'_>, stage: &Stage, movers: &mut [Mover<'_>]) -> Resu
         .chain(stage.cold.as_ref())
         .collect();
     let shared = stage.bystanders[1].pages() as u64;
-    rest::conservation(env, &private, shared, &[&stage.group, &stage.filler])?;
+    rest::conservation(env, &private, shared, &[&stage.top])?;
     env.lane.beat();
     if let Some(cold) = &stage.cold {
         verify(phase, stage, cold, stage.first_cold())?;
         cold.advise(0..cold.pages(), Advice::DontNeed)?;
     }
     reclaimable(phase, stage, movers)?;
-    // With everything still mapped: each page comes back through swapoff's own path. Where memory is
-    // short for that, the pages come back one by one, and swapoff is tried again at the end.
-    match rest::swap_off(env, &stage.disk) {
-        Ok(()) => {}
-        Err(CaseError::Sys(e)) if swapoff::is_excusable(&e) => {}
-        Err(e) => return Err(e),
-    }
+    stage.areas.off_if_it_fits(env)?;
     for mover in movers.iter_mut() {
         // The finding, if any, is told; the case goes on to its end.
-        let _ = phase.keep(mover.verify_all(phase));
+        phase.keep(mover.verify_all(phase));
         env.lane.beat();
     }
     for shared in [false, true] {
@@ -61,12 +55,12 @@ pub fn check(phase: &Phase<'_>, stage: &Stage, movers: &mut [Mover<'_>]) -> Resu
             stage.bystander_number(which),
         )?;
     }
-    Ok(phase.broken()?)
+    phase.broken()
 }
 
 impl Mover<'_> {
     /// Verifies every place once more.
-    fn verify_all(&mut self, phase: &Phase<'_>) -> Result<(), super::phase::Stopped> {
+    fn verify_all(&mut self, phase: &Phase<'_>) -> Result<(), Stopped> {
         let lane = self.env.lane;
         (0..self.states.len()).try_for_each(|place| self.verify(phase, lane, place))
     }
@@ -151,24 +145,18 @@ fn verify(phase: &Phase<'_>, stage: &Stage, memory: &Arena, first: u32) -> Resul
 /// # Errors
 /// When a call failed that must not.
 pub fn end(env: &Env<'_>, stage: Stage) -> Result<(), CaseError> {
-    let device = stage.disk.to_string_lossy().into_owned();
     let Stage {
         sides,
         bystanders,
         cold,
         uffd,
-        disk,
+        areas,
         group,
         filler,
         ..
     } = stage;
     drop((uffd, sides, bystanders, cold));
-    if crate::sys::swap::active()?.iter().any(|area| area.path == device) {
-        swapoff::run(&disk, &mut || {
-            env.lane.beat();
-            true
-        })?;
-    }
+    areas.off(env)?;
     env.lane.beat();
     if zswap::observable() {
         rest::settle(env, "pages in zswap", 0, || Ok(zswap::pool()?.stored_pages))?;

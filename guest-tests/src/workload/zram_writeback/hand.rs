@@ -2,7 +2,7 @@
 
 use super::pressure::Pressure;
 use super::stage::Field;
-use crate::model::{Destroy, Mismatch, Verified};
+use crate::model::{Destroy, Mismatch};
 use crate::sys::SysError;
 use crate::sys::arena::{Advice, PAGE_WORDS};
 use crate::sys::board::Lane;
@@ -107,19 +107,9 @@ impl<'a> Hand<'a> {
             stage.slots.note(slot, number);
         }
         self.history.note(Op::Verify, number, generation, entry.slot());
-        match verdict {
-            Ok(Verified::Whole(_) | Verified::Mixed(_) | Verified::Faulted) => {
-                let counts = &self.pressure.phase.counts;
-                counts.verified.fetch_add(1, Ordering::Relaxed);
-                let is_round_trip = away && entry.swapped();
-                counts
-                    .round_trips
-                    .fetch_add(u64::from(is_round_trip), Ordering::Relaxed);
-                Ok(())
-            }
-            Ok(Verified::Undecided) => Ok(()),
-            Err(mismatch) => Err(self.found(*mismatch, entry)),
-        }
+        let counts = &self.pressure.phase.counts;
+        let judged = counts.judged(verdict, away && entry.swapped());
+        judged.map_err(|mismatch| self.found(*mismatch, entry))
     }
 
     fn found(&self, mismatch: Mismatch, entry: Entry) -> Stopped {

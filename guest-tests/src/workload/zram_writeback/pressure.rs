@@ -5,10 +5,14 @@ use super::raw::{self, Blocks};
 use super::stage::Stage;
 use super::upkeep::{self, Upkeep};
 use super::{antagonist, churn, cold, hot};
+use crate::catalogue::antagonists::Choice;
 use crate::catalogue::{Counter, ZramWriteback};
 use crate::model::Mismatch;
 use crate::sys::SysError;
 use crate::sys::pagemap::Entry;
+use crate::workload::antagonist::{Antagonist, SwapArea};
+use crate::workload::beside::{Beside, Turns};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::History;
 use crate::workload::phase::{Phase, Task, Totals, page_context};
 use crate::workload::stop::Stop;
@@ -16,6 +20,7 @@ use crate::workload::{CaseError, Env, STEP_PATIENCE_S};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Threads by number, for their seeds: churners come last.
 const COLD: u64 = 1;
@@ -74,7 +79,30 @@ impl<'a> Pressure<'a> {
     ///
     /// # Errors
     /// When a call failed that must not, or the supervisor has gone.
-    pub fn run(&'a self, params: &ZramWriteback) -> Result<Totals, CaseError> {
+    pub fn run(&self, params: &ZramWriteback) -> Result<Totals, CaseError> {
+        let swaps = [SwapArea {
+            device: self.stage.swap.device().to_owned(),
+            priority: None,
+        }];
+        let (arenas, nothing) = ([&self.stage.arena], || Ok(()));
+        let beside = Beside {
+            engine: self.stage.engine.as_ref(),
+            choice: Choice::parse(&params.antagonists),
+            offered: &Antagonist::ALL,
+            arenas: &arenas,
+            group: Some(&self.stage.group),
+            swaps: &swaps,
+            refill: None,
+            heirs: None,
+            whim: None,
+            turns: Some(Turns {
+                alone: Duration::from_millis(params.alone_ms),
+                beside: Duration::from_millis(params.beside_ms),
+                // There is always room.
+                loosen: &nothing,
+                tighten: &nothing,
+            }),
+        };
         let mut tasks = self.page_tasks(params);
         tasks.extend(self.device_tasks(params));
         if params.compaction {
@@ -92,12 +120,17 @@ impl<'a> Pressure<'a> {
                 antagonist::flip_limit(self, lane, limit)
             }));
         }
-        self.phase.run(tasks)
+        if !beside.is_empty() {
+            tasks.push(Task::new("beside", |lane| beside.keep_up(&self.phase, lane)));
+        }
+        let totals = self.phase.run(tasks)?;
+        beside.tell_coverage(&self.phase)?;
+        Ok(totals)
     }
 
     /// The threads that own pages. Reclaim drains only the calling CPU's batch of new pages: whoever
     /// faults a page in must page it out on the same CPU.
-    fn page_tasks(&'a self, params: &ZramWriteback) -> Vec<Task<'a>> {
+    fn page_tasks<'t>(&'t self, params: &ZramWriteback) -> Vec<Task<'t>> {
         let stage = self.stage;
         let mut tasks = Vec::new();
         if !stage.hot.pages.is_empty() {
@@ -121,7 +154,7 @@ impl<'a> Pressure<'a> {
     }
 
     /// The threads that use a device as a device.
-    fn device_tasks(&'a self, params: &ZramWriteback) -> Vec<Task<'a>> {
+    fn device_tasks<'t>(&'t self, params: &ZramWriteback) -> Vec<Task<'t>> {
         let mut tasks = Vec::new();
         if let Some(disk) = &self.stage.raw_disk {
             let seed = self.phase.seed_of(RAW);
@@ -171,7 +204,7 @@ impl<'a> Pressure<'a> {
 
 /// What the devices and this workload's threads counted so far.
 fn count(stage: &Stage, counts: &Counts) -> Result<BTreeMap<Counter, u64>, SysError> {
-    let mut totals = BTreeMap::new();
+    let mut totals = stage.engine.as_ref().map_or_else(BTreeMap::new, Engine::counters);
     let mut add = |counter, n| *totals.entry(counter).or_insert(0) += n;
     for zram in stage.devices() {
         let (traffic, backing) = (zram.traffic()?, zram.backing()?);

@@ -11,8 +11,9 @@ use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
 use crate::sys::zram::{self, Setup, Zram};
 use crate::sys::{process, swap};
+use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
-use crate::workload::{CGROUP, CaseError, Env};
+use crate::workload::{CGROUP, CaseError, Env, beside};
 use std::ops::Range;
 use std::path::Path;
 
@@ -76,7 +77,10 @@ pub struct Stage {
     pub swap: Zram,
     /// The raw device.
     pub raw: Option<Zram>,
-    _top: Cgroup,
+    /// What runs beside the other threads, where anything does.
+    pub engine: Option<Engine>,
+    /// Above the group; dropped after it.
+    pub top: Cgroup,
 }
 
 impl Stage {
@@ -152,12 +156,16 @@ pub fn set(env: &Env<'_>, params: &ZramWriteback) -> Result<Stage, CaseError> {
     let cold = Field::new(env, churn.pages.end, cold, COLD_FILL)?;
     let hot = Field::new(env, cold.pages.end, hot, HOT_FILL)?;
     let slots = Slots::new(area_pages as usize);
+    let engine = beside::engine(env, params.engine, &params.engine_mix)?;
     // What exists now is the suite's own and stays in memory; the arena must not, what comes after it
     // (stacks, buffers) must again.
     process::lock_what_is_mapped()?;
     let arena = Arena::map(hot.pages.end)?;
     process::lock_what_comes()?;
     env.board.note_arena(arena.address(0), arena.pages());
+    if let Some(engine) = &engine {
+        engine.note_on(env.board);
+    }
     group.enter()?;
     for field in [&cold, &hot] {
         populate(env, &arena, field)?;
@@ -178,7 +186,8 @@ pub fn set(env: &Env<'_>, params: &ZramWriteback) -> Result<Stage, CaseError> {
         _knobs: knobs,
         swap,
         raw,
-        _top: top,
+        engine,
+        top,
     })
 }
 

@@ -22,7 +22,7 @@ const LOOK_MS: u32 = 10;
 /// When a call failed that must not.
 pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
     let (env, stage) = (pressure.phase.env, pressure.stage);
-    rest::conservation(env, &[&stage.arena], 0, &[&stage.group])?;
+    rest::conservation(env, &[&stage.arena], 0, &[&stage.top])?;
     for zram in stage.devices() {
         objects(env, zram)?;
     }

@@ -13,7 +13,6 @@ use super::stop::Stop;
 use super::{CaseError, Env, STEP_PATIENCE_S};
 use crate::agent::link::Finished;
 use crate::catalogue::ZswapPressure;
-use crate::protocol::Outcome;
 use pressure::Pressure;
 
 /// Runs the workload: set-up, pressure, teardown with its checks.
@@ -31,11 +30,5 @@ pub fn run(env: &Env<'_>, params: &ZswapPressure) -> Result<Finished, CaseError>
     drop(pressure);
     teardown::end(env, stage)?;
     env.lane.expect_within(0);
-    let totals = totals?;
-    Ok(Finished {
-        outcome: Outcome::Completed,
-        pressure_ms: totals.elapsed_ms,
-        counters: totals.counters,
-        steal_ms: totals.steal_ms,
-    })
+    Ok(totals?.finished())
 }

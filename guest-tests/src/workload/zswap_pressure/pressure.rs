@@ -10,7 +10,7 @@ use crate::catalogue::antagonists::Choice;
 use crate::model::Mismatch;
 use crate::sys::pagemap::Entry;
 use crate::sys::{SysError, proc};
-use crate::workload::antagonist::{Antagonist, LedgerHeirs, SwapArea};
+use crate::workload::antagonist::{Antagonist, LedgerHeirs};
 use crate::workload::beside::{Beside, Turns};
 use crate::workload::engine::Engine;
 use crate::workload::evidence::History;
@@ -81,10 +81,6 @@ impl<'a> Pressure<'a> {
     pub fn run(&self, params: &ZswapPressure) -> Result<Totals, CaseError> {
         let stage = self.stage;
         let heirs = LedgerHeirs::new(&stage.arena, &stage.ledger, 0, &self.phase.counts.verified)?;
-        let swaps = [SwapArea {
-            device: stage.disk.clone(),
-            priority: None,
-        }];
         let (arenas, refill) = ([&stage.arena], || stage.refill());
         let loosen = || {
             stage.loosen();
@@ -103,7 +99,7 @@ impl<'a> Pressure<'a> {
             offered: &Antagonist::ALL,
             arenas: &arenas,
             group: Some(&stage.arena_group),
-            swaps: &swaps,
+            swaps: &stage.areas.list,
             refill: Some(&refill),
             heirs: Some(&heirs),
             whim: params.toggles.then_some(&toggle as _),

@@ -7,13 +7,13 @@ use crate::sys::cgroup::Cgroup;
 use crate::sys::knob::Knob;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::vmstat::Vmstat;
-use crate::sys::{machine, process, swap, zswap};
+use crate::sys::{process, zswap};
+use crate::workload::areas::Areas;
 use crate::workload::engine::Engine;
 use crate::workload::evidence::Slots;
 use crate::workload::phase::STACK_LEN;
-use crate::workload::tight::{FILL_CHUNK, fill, refill, stamp};
-use crate::workload::{CGROUP, CaseError, Env};
-use std::path::PathBuf;
+use crate::workload::tight::{FILL_CHUNK, fill, loosen, refill, stamp};
+use crate::workload::{CGROUP, CaseError, Env, beside};
 
 /// How often the swap cache is asked for what it keeps, and how long it may write in between.
 const RECLAIM_TRIES: usize = 10;
@@ -22,8 +22,6 @@ const RECLAIM_PAUSE_MS: u32 = 10;
 const THREAD_LEN: usize = STACK_LEN + (48 << 10);
 /// Antagonists, at most.
 const ANTAGONISTS_MAX: u64 = 6;
-/// The smallest swap area that the kernel takes and that this workload makes sense on, in pages.
-const AREA_PAGES_MIN: u64 = 64;
 
 /// Everything that the pressure stands on.
 pub struct Stage {
@@ -37,8 +35,8 @@ pub struct Stage {
     pub engine: Option<Engine>,
     /// Which pages were seen in which slot.
     pub slots: Slots,
-    /// The swap area's device.
-    pub disk: PathBuf,
+    /// The swap areas.
+    pub areas: Areas,
     /// Charged for the arena.
     pub arena_group: Cgroup,
     /// Charged for the cold pages.
@@ -80,14 +78,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     if let Some(what) = missing(params) {
         return Err(CaseError::Missing(what.to_owned()));
     }
-    let disk = env.job.swap_disk.clone();
-    let disk = disk.ok_or_else(|| CaseError::Broken("there is no disk for swap".to_owned()))?;
-    if let Some(area) = swap::active()?.first() {
-        return Err(CaseError::Broken(format!(
-            "{} is in use as swap: slots could not be told apart",
-            area.path
-        )));
-    }
+    let areas = Areas::make(env, &params.swap, params.swap_area)?;
     let (knobs, pool_percent) = knobs(params)?;
     // zswap makes these files when it is switched on for the first time.
     if !zswap::observable() {
@@ -100,28 +91,22 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
     env.lane.beat();
 
     let pages = pages_of(params.arena);
-    let plan = AreaPlan::of(machine::disk_len(&disk)?, pages as u64, params)?;
-    let ledger = ledger(env, pages + plan.cold_pages, policy(params))?;
-    let slots = Slots::new(plan.area_pages as usize);
-    let owners = usize::try_from(params.engine).unwrap_or(1);
-    let engine = (owners > 0)
-        .then(|| Engine::new(owners, env.job.run, env.job.case.seed, &params.engine_mix))
-        .transpose()?;
+    let cold_pages = cold_pages(areas.slots(), pages as u64, params);
+    let ledger = ledger(env, pages + cold_pages, policy(params))?;
+    let slots = Slots::new(areas.largest() as usize);
+    let engine = beside::engine(env, params.engine, &params.engine_mix)?;
     // What exists now is the suite's own and stays in memory; the arenas must not, what comes after
     // them (stacks, buffers) must again.
     process::lock_what_is_mapped()?;
     let arena = Arena::map(pages)?;
-    let cold = (plan.cold_pages > 0)
-        .then(|| Arena::map(plan.cold_pages))
-        .transpose()?;
+    let cold = (cold_pages > 0).then(|| Arena::map(cold_pages)).transpose()?;
     process::lock_what_comes()?;
     env.board.note_arena(arena.address(0), pages);
     if let Some(engine) = &engine {
         engine.note_on(env.board);
     }
 
-    swap::format(&disk, plan.area_pages)?;
-    swap::on(&disk)?;
+    areas.on()?;
     if let Some(cold) = &cold {
         filler_group.enter()?;
         fill(env, cold, &ledger, pages as u32)?;
@@ -135,7 +120,7 @@ pub fn set(env: &Env<'_>, params: &ZswapPressure) -> Result<Stage, CaseError> {
         cold,
         engine,
         slots,
-        disk,
+        areas,
         arena_group,
         filler_group,
         pool_percent,
@@ -193,38 +178,14 @@ fn groups(top: &Cgroup, params: &ZswapPressure) -> Result<(Cgroup, Cgroup), Case
     Ok((filler, arena))
 }
 
-/// How large the swap area is and how much of it cold pages take.
-#[derive(Debug, PartialEq, Eq)]
-struct AreaPlan {
-    /// The area, its header included.
-    area_pages: u32,
-    cold_pages: usize,
-}
-
-impl AreaPlan {
-    /// Plans an area of at most `swap_area` bytes that the disk has room for.
-    fn of(disk_len: u64, arena_pages: u64, params: &ZswapPressure) -> Result<Self, CaseError> {
-        let disk_pages = disk_len / PAGE_LEN as u64;
-        let wanted = params.swap_area / PAGE_LEN as u64;
-        let area = disk_pages
-            .min(if wanted == 0 { u64::MAX } else { wanted })
-            .min(u64::from(u32::MAX));
-        if area < AREA_PAGES_MIN {
-            return Err(CaseError::Broken(format!(
-                "a swap disk of {disk_len} bytes is too small"
-            )));
-        }
-        let cold = match (params.short_slots, params.free_slots) {
-            (0, 0) => 0,
-            (0, free) => (area - 1).saturating_sub(arena_pages + free),
-            (short, _) => (area - 1).saturating_sub(arena_pages.saturating_sub(short)),
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by u32::MAX above")]
-        Ok(Self {
-            area_pages: area as u32,
-            cold_pages: cold as usize,
-        })
-    }
+/// How many cold pages fill so many slots that the arena is as short of them as is asked for.
+fn cold_pages(slots: u64, arena_pages: u64, params: &ZswapPressure) -> usize {
+    let cold = match (params.short_slots, params.free_slots) {
+        (0, 0) => 0,
+        (0, free) => slots.saturating_sub(arena_pages + free),
+        (short, _) => slots.saturating_sub(arena_pages.saturating_sub(short)),
+    };
+    usize::try_from(cold).unwrap_or(usize::MAX)
 }
 
 /// Takes what was paged out of the swap cache as well, and limits what of the arena can be in memory.
@@ -269,19 +230,10 @@ fn populate(env: &Env<'_>, arena: &Arena, ledger: &Ledger) -> Result<(), CaseErr
 }
 
 impl Stage {
-    /// Rewrites the cold pages, which leaves their slots free. Only one thread may call this, and never
-    /// beside [`Stage::refill`].
+    /// Makes room in the swap area ([`loosen`]).
     pub fn loosen(&self) {
-        let Some(cold) = &self.cold else { return };
-        let mut data = Box::new([0; PAGE_WORDS]);
-        for page in 0..cold.pages() {
-            stamp(
-                cold,
-                page,
-                &self.ledger,
-                (self.arena.pages() + page) as u32,
-                &mut data,
-            );
+        if let Some(cold) = &self.cold {
+            loosen(cold, &self.ledger, self.arena.pages() as u32);
         }
     }
 
@@ -304,34 +256,32 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn plan(disk: u64, change: impl FnOnce(&mut ZswapPressure)) -> Option<(u32, usize)> {
+    fn plan(slots: u64, change: impl FnOnce(&mut ZswapPressure)) -> usize {
         let mut params = ZswapPressure {
             short_slots: 0,
             ..ZswapPressure::default()
         };
         change(&mut params);
-        let plan = AreaPlan::of(disk, params.arena / 4096, &params).ok()?;
-        Some((plan.area_pages, plan.cold_pages))
+        cold_pages(slots, params.arena / 4096, &params)
     }
 
     #[test]
     fn cold_pages_leave_the_arena_and_the_free_slots() {
-        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots, p.swap_area) = (4 * MIB, 32, 8 * MIB);
-        assert_eq!(plan(64 * MIB, sized), Some((2048, 2047 - 1024 - 32)));
-        assert_eq!(plan(3 * MIB, sized), Some((768, 0)));
+        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots) = (4 * MIB, 32);
+        assert_eq!(plan(2047, sized), 2047 - 1024 - 32);
+        assert_eq!(plan(767, sized), 0);
     }
 
     #[test]
     fn cold_pages_take_what_the_arena_is_to_lack() {
-        let sized = |p: &mut ZswapPressure| (p.arena, p.short_slots, p.swap_area) = (4 * MIB, 24, 8 * MIB);
-        assert_eq!(plan(64 * MIB, sized), Some((2048, 2047 - 1000)));
-        assert_eq!(plan(3 * MIB, sized), Some((768, 0)));
+        let sized = |p: &mut ZswapPressure| (p.arena, p.short_slots) = (4 * MIB, 24);
+        assert_eq!(plan(2047, sized), 2047 - 1000);
+        assert_eq!(plan(767, sized), 0);
     }
 
     #[test]
-    fn no_free_slots_asked_for_fills_nothing_and_no_area_takes_the_disk() {
-        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots, p.swap_area) = (4 * MIB, 0, 0);
-        assert_eq!(plan(64 * MIB, sized), Some((16384, 0)));
-        assert_eq!(plan(4096, sized), None);
+    fn no_free_slots_asked_for_fills_nothing() {
+        let sized = |p: &mut ZswapPressure| (p.arena, p.free_slots) = (4 * MIB, 0);
+        assert_eq!(plan(16384, sized), 0);
     }
 }

@@ -6,7 +6,7 @@ use crate::sys::arena::{Arena, PAGE_WORDS};
 use crate::sys::pagemap::{Entry, PAGES_PER_READ_MAX, Pagemap};
 use crate::sys::{cgroup, zswap};
 use crate::workload::evidence::{History, Op};
-use crate::workload::{CaseError, Env, rest, swapoff};
+use crate::workload::{CaseError, Env, rest};
 
 /// Checks what must agree now that no thread runs, switches swap off and verifies every page.
 ///
@@ -17,13 +17,7 @@ pub fn check(pressure: &Pressure<'_>) -> Result<(), CaseError> {
     let arenas: Vec<&Arena> = std::iter::once(&stage.arena).chain(&stage.cold).collect();
     rest::conservation(env, &arenas, 0, &[&stage.top])?;
     env.lane.beat();
-    // With everything still mapped: each page comes back through swapoff's own path. Where memory is
-    // short for that, the pages come back one by one, and swapoff is tried again at the end.
-    match rest::swap_off(env, &stage.disk) {
-        Ok(()) => {}
-        Err(CaseError::Sys(e)) if swapoff::is_excusable(&e) => {}
-        Err(e) => return Err(e),
-    }
+    stage.areas.off_if_it_fits(env)?;
     verify(pressure, &stage.arena, 0)?;
     // Cold pages were never touched again, and no slot of theirs was ever to be written.
     match &stage.cold {
@@ -62,22 +56,16 @@ fn verify(pressure: &Pressure<'_>, memory: &Arena, first: usize) -> Result<(), C
 /// # Errors
 /// When a call failed that must not.
 pub fn end(env: &Env<'_>, stage: Stage) -> Result<(), CaseError> {
-    let device = stage.disk.to_string_lossy().into_owned();
     let Stage {
         arena,
         cold,
         arena_group,
         filler_group,
-        disk,
+        areas,
         ..
     } = stage;
     drop((arena, cold));
-    if crate::sys::swap::active()?.iter().any(|area| area.path == device) {
-        swapoff::run(&disk, &mut || {
-            env.lane.beat();
-            true
-        })?;
-    }
+    areas.off(env)?;
     env.lane.beat();
     rest::settle(env, "pages in zswap", 0, || Ok(zswap::pool()?.stored_pages))?;
     rest::settle(env, "bytes in zswap's pool", 0, || Ok(zswap::pool()?.bytes))?;

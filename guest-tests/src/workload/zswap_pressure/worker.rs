@@ -300,18 +300,8 @@ impl<'a> Worker<'a> {
         away: bool,
     ) -> Result<(), Stopped> {
         let counts = &self.pressure.phase.counts;
-        match verdict {
-            Ok(Verified::Whole(_) | Verified::Mixed(_) | Verified::Faulted) => {
-                counts.verified.fetch_add(1, Ordering::Relaxed);
-                let is_round_trip = away && entry.swapped();
-                counts
-                    .round_trips
-                    .fetch_add(u64::from(is_round_trip), Ordering::Relaxed);
-                Ok(())
-            }
-            Ok(Verified::Undecided) => Ok(()),
-            Err(mismatch) => Err(self.found(*mismatch, entry)),
-        }
+        let judged = counts.judged(verdict, away && entry.swapped());
+        judged.map_err(|mismatch| self.found(*mismatch, entry))
     }
 
     fn found(&self, mismatch: Mismatch, entry: Entry) -> Stopped {

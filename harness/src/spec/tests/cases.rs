@@ -64,7 +64,7 @@ fn cases() {
     /m/a.yaml:8:73: error: workload `zswap_pressure` has no parameter `colour`
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { colour: red } }
         |                                                                         ^^^^^^
-      help: its parameters are `arena`, `threads`, `cpus`, `readers`, `swap_area`, `zswap_max`, `memory_max`, `free_slots`, `short_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `engine`, `engine_mix`, `antagonists`, `toggles`, `alone_ms`, `beside_ms`, `content`, `compressor`, `zpool`
+      help: its parameters are `arena`, `threads`, `cpus`, `readers`, `swap`, `swap_area`, `zswap_max`, `memory_max`, `free_slots`, `short_slots`, `shrinker`, `pool_percent`, `pool_flips`, `reclaim`, `engine`, `engine_mix`, `antagonists`, `toggles`, `alone_ms`, `beside_ms`, `content`, `compressor`, `zpool`
     --
     /m/a.yaml:8:80: error: parameter `arena` needs a unit (B, KiB, MiB, GiB, TiB), as in 300MiB
       8 |   pressure: { workload: zswap_pressure, seed: 1, budget: 30s, params: { arena: 4 } }

@@ -1,0 +1,293 @@
+//! What an owner does through its userfaultfd: pages are write-protected, and moved by UFFDIO_MOVE.
+//!
+//! A region is registered for the length of an operation or of a triple only, so that nothing else of the
+//! engine has to know. Not here: what threads may do to each other's moves (that is the workload
+//! [`uffd_move`](crate::workload::uffd_move)).
+
+use super::owner::{Owner, Stopped};
+use super::region::Kind;
+use crate::model::{Backing, Holds, Op, PageState};
+use crate::protocol::Seen;
+use crate::sys::arena::PAGE_LEN;
+use crate::sys::field::{Access, Ask, Source};
+use crate::sys::pagemap::Entry;
+use crate::sys::process;
+use crate::sys::uffd::{Features, Mode, Span, Uffd};
+use rand_core::Rng;
+use std::ops::Range;
+
+/// How often pages are asked to come back from where they were moved; one that is busy may be free soon.
+const BACK_TRIES: usize = 50;
+/// Pause between two of them, in milliseconds.
+const BACK_PAUSE_MS: u32 = 2;
+
+const FOR_MISSING: Mode = Mode {
+    missing: true,
+    wp: false,
+};
+const FOR_WRITES: Mode = Mode {
+    missing: false,
+    wp: true,
+};
+const FOR_BOTH: Mode = Mode {
+    missing: true,
+    wp: true,
+};
+
+/// Opens what the engine needs; none where the kernel or the host has it not.
+pub(super) fn open() -> Option<Uffd> {
+    Uffd::open(Features::SIGBUS.and(Features::WP).and(Features::MOVE)).ok()
+}
+
+/// Pages of a region that are write-protected.
+#[derive(Debug)]
+pub(super) struct Guard {
+    at: usize,
+    pages: Vec<usize>,
+}
+
+impl Owner<'_> {
+    fn span(&self, at: usize, plot: usize, pages: Range<usize>) -> Span {
+        debug_assert!(pages.end <= self.regions[at].pages());
+        Span::from((&self.engine.field, plot, pages))
+    }
+
+    fn whole(&self, at: usize) -> Span {
+        self.span(at, self.regions[at].plot(), 0..self.regions[at].pages())
+    }
+
+    fn is_anonymous(&self, at: usize) -> bool {
+        matches!(self.regions[at].kind, Kind::Small | Kind::Large)
+    }
+
+    /// Write-protects pages that were just written; tells whether that was to be had.
+    ///
+    /// # Errors
+    /// Pages that don't say so.
+    pub(super) fn guard(&mut self, at: usize, range: Range<usize>) -> Result<bool, Stopped> {
+        let Some(uffd) = self.engine.uffd.as_ref().filter(|_| self.is_anonymous(at)) else {
+            return Ok(false);
+        };
+        if uffd.register(self.whole(at), FOR_WRITES).is_err() {
+            return Ok(false);
+        }
+        let protected = uffd.protect(self.span(at, self.regions[at].plot(), range.clone()), true);
+        let pages = if protected.is_ok() {
+            range.collect()
+        } else {
+            Vec::new()
+        };
+        self.guard = Some(Guard { at, pages });
+        self.check_guard()?;
+        Ok(protected.is_ok())
+    }
+
+    /// Checks that every page that is write-protected still says so, wherever it is.
+    fn check_guard(&mut self) -> Result<(), Stopped> {
+        let Some(Guard { at, pages }) = &self.guard else {
+            return Ok(());
+        };
+        let at = *at;
+        let mut bare = Vec::new();
+        for &page in pages {
+            let mut one = [Entry::default()];
+            let region = &self.regions[at];
+            region.entries(&self.engine.field, &self.pagemap, page..page + 1, &mut one)?;
+            if !one[0].uffd_wp() {
+                bare.push((page, one[0]));
+            }
+        }
+        let Some(&(first, _)) = bare.first() else {
+            return Ok(());
+        };
+        let all = pages.len();
+        let mut context = self.context(at, first, None);
+        let shown: Vec<String> = bare.iter().map(|(page, e)| format!("{page}: {e}")).collect();
+        context.insert("pages without it".to_owned(), shown.join("; "));
+        let what = "pages that userfaultfd write-protects and pages that say so".to_owned();
+        self.disagree(what, all, all - bare.len(), context)
+    }
+
+    /// Lifts the write protection, if there is any, after a last look at it.
+    ///
+    /// # Errors
+    /// Pages that lost it.
+    pub(super) fn unguard(&mut self) -> Result<(), Stopped> {
+        self.check_guard()?;
+        let (Some(guard), Some(uffd)) = (self.guard.take(), &self.engine.uffd) else {
+            return Ok(());
+        };
+        let pages = guard.pages.first().zip(guard.pages.last());
+        if let Some((first, last)) = pages.filter(|_| self.rng.next_u32().is_multiple_of(2)) {
+            let plot = self.regions[guard.at].plot();
+            // Where it is refused, unregistering does it.
+            let _ = uffd.protect(self.span(guard.at, plot, *first..*last + 1), false);
+        }
+        Ok(uffd.unregister(self.whole(guard.at))?)
+    }
+
+    /// Expects nothing any more of pages of a region: what was done to them ends the protection.
+    pub(super) fn ungated(&mut self, at: usize, range: &Range<usize>) {
+        if let Some(guard) = self.guard.as_mut().filter(|guard| guard.at == at) {
+            guard.pages.retain(|page| !range.contains(page));
+        }
+    }
+
+    /// Forgets a protection that went with the mapping.
+    pub(super) fn forget_guard(&mut self, at: usize) {
+        self.guard.take_if(|guard| guard.at == at);
+    }
+
+    /// Protects pages, has them leave memory, reads them back, and looks whether the protection held.
+    ///
+    /// # Errors
+    /// A mismatch, and calls that failed that must not.
+    pub(super) fn write_protect(&mut self, at: usize, range: Range<usize>) -> Result<(), Stopped> {
+        self.store(at, range.clone())?;
+        if !self.guard(at, range.clone())? {
+            return self.unguard();
+        }
+        let plot = self.regions[at].plot();
+        let outcome = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
+        self.check_guard()?;
+        self.verify(at, range)?;
+        self.unguard()?;
+        Ok(outcome?)
+    }
+
+    /// Moves pages to the region's other plot and back with UFFDIO_MOVE, looking at both places in between.
+    /// Tells how many were moved.
+    ///
+    /// # Errors
+    /// A mismatch, and calls that failed that must not.
+    pub(super) fn move_there_and_back(&mut self, at: usize, range: Range<usize>) -> Result<usize, Stopped> {
+        let engine = self.engine;
+        let Some(uffd) = engine.uffd.as_ref().filter(|_| self.is_anonymous(at)) else {
+            return Ok(0);
+        };
+        let pages = self.regions[at].pages();
+        // One mapping only, writable, is moved from.
+        self.open(at, 0..pages, Access::ReadWrite)?;
+        let (here, there) = (self.regions[at].plot(), self.regions[at].other_plot());
+        engine.field.map(there, pages, Source::Anon)?;
+        if let Err(e) = uffd.register(self.span(at, there, 0..pages), FOR_MISSING) {
+            engine.field.clear(there)?;
+            return Err(e.into());
+        }
+        let reply = uffd.r#move(
+            self.span(at, here, range.clone()),
+            self.span(at, there, range.clone()),
+            true,
+        );
+        let moved = usize::try_from(reply.bytes).unwrap_or(0) / PAGE_LEN;
+        let moved = range.start..range.start + moved.min(range.len());
+        self.ungated(at, &moved);
+        self.emptied(at, here, &moved)?;
+        if self.rng.next_u32().is_multiple_of(2) {
+            engine.field.ask(there, moved.clone(), Ask::PageOut)?;
+        }
+        if self.rng.next_u32().is_multiple_of(2) {
+            self.judge_at(at, there, moved.clone())?;
+        }
+        let left = self.move_back(uffd, at, moved.clone())?;
+        if !left.is_empty() {
+            self.judge_at(at, there, left.clone())?;
+            self.regions[at].apply(left, Op::DontNeed);
+        }
+        engine.field.clear(there)?;
+        Ok(moved.len())
+    }
+
+    /// Tells of pages that were moved while a child shared them, and was to the end.
+    ///
+    /// # Errors
+    /// Always.
+    pub(super) fn moved_though_shared(&mut self, at: usize, page: usize, n: usize) -> Result<(), Stopped> {
+        let what = "pages that a child shares: moved by UFFDIO_MOVE, and to be moved".to_owned();
+        let context = self.context(at, page, None);
+        self.disagree(what, n, 0, context)
+    }
+
+    /// Where pages were moved away from there is nothing, and never what was there.
+    fn emptied(&mut self, at: usize, plot: usize, moved: &Range<usize>) -> Result<(), Stopped> {
+        for page in moved.clone() {
+            let region = &self.regions[at];
+            let empty = PageState {
+                dropped: region.generation(page),
+                ..PageState::fresh(region.first + page as u32, Backing::PrivateAnon, Holds::Hole)
+            };
+            self.engine.field.read(plot, page, &mut self.data);
+            let verdict = empty.read(&self.engine.origin, &self.data).map(drop);
+            self.judged(at, page, verdict, None)?;
+        }
+        // What the reading put there is in the way of a move.
+        Ok(self.engine.field.ask(plot, moved.clone(), Ask::DontNeed)?)
+    }
+
+    /// Judges pages of a region where they lie in another plot than its own.
+    fn judge_at(&mut self, at: usize, plot: usize, pages: Range<usize>) -> Result<(), Stopped> {
+        // Where nothing came from, nothing is: a reading would be a fault while missing pages are armed.
+        let mut one = [Entry::default()];
+        for page in pages {
+            self.pagemap
+                .read_at(self.engine.field.address(plot, page), &mut one)?;
+            if !one[0].present() && !one[0].swapped() {
+                continue;
+            }
+            self.engine.field.read(plot, page, &mut self.data);
+            let verdict = self.regions[at].judge(&self.engine.origin, page, &self.data);
+            self.judged(at, page, verdict, Some(one[0]))?;
+        }
+        Ok(())
+    }
+
+    /// Moves pages back to the region; gives back those that would not.
+    fn move_back(&mut self, uffd: &Uffd, at: usize, moved: Range<usize>) -> Result<Range<usize>, Stopped> {
+        let (here, there) = (self.regions[at].plot(), self.regions[at].other_plot());
+        let guarded = self.guard.as_ref().is_some_and(|guard| guard.at == at);
+        let mode = if guarded { FOR_BOTH } else { FOR_MISSING };
+        let mut left = moved;
+        if left.is_empty() || uffd.register(self.whole(at), mode).is_err() {
+            return Ok(left);
+        }
+        for _ in 0..BACK_TRIES {
+            let reply = uffd.r#move(
+                self.span(at, there, left.clone()),
+                self.span(at, here, left.clone()),
+                true,
+            );
+            left.start += (usize::try_from(reply.bytes).unwrap_or(0) / PAGE_LEN).min(left.len());
+            if left.is_empty() {
+                break;
+            }
+            process::pause_ms(BACK_PAUSE_MS)?;
+        }
+        uffd.unregister(self.whole(at))?;
+        if guarded {
+            // Unregistering has lifted it.
+            self.forget_guard(at);
+        }
+        Ok(left)
+    }
+
+    /// Tells of two counts that must agree.
+    fn disagree(
+        &mut self,
+        what: String,
+        one: usize,
+        other: usize,
+        context: std::collections::BTreeMap<String, String>,
+    ) -> Result<(), Stopped> {
+        let title = format!("{what}: {one} and {other}");
+        let seen = Seen::Conservation {
+            what,
+            one: one as u64,
+            other: other as u64,
+        };
+        if let Some((ground, _)) = self.around {
+            ground.stop.set();
+            ground.env.find(seen, title, context)?;
+        }
+        Err(Stopped::Found)
+    }
+}
