@@ -210,7 +210,7 @@ fn assign(mut pieces: Vec<Piece>, build_ms: &[u64], count: u32) -> Vec<Shard> {
 mod tests {
     use super::*;
     use crate::plan::expand;
-    use crate::spec::tests::{GOOD, edited, good};
+    use crate::spec::tests::{edited, good};
     use proptest::prelude::*;
 
     /// Kernels `fixed` and `defect`, two settings each, so often.

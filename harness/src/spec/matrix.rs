@@ -226,7 +226,13 @@ fn values(
 ) -> Option<Vec<Choice>> {
     let help = (*axis == Axis::Racepoint).then_some("leave it out, or write `[off]`");
     let mut found: Vec<Choice> = Vec::new();
-    for item in nonempty(check, node, &axis.to_string(), help)? {
+    // A parameter stands in a map of its own.
+    let key = if let Axis::Param(name) = axis {
+        name.clone()
+    } else {
+        axis.to_string()
+    };
+    for item in nonempty(check, node, &key, help)? {
         let choices = match (axis, &item.value) {
             (Axis::Seed, Value::Text(text)) if text.contains("..") => seeds(check, item, text),
             _ => axes::value(check, around, names, axis, item).map(|choice| vec![choice]),

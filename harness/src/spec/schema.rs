@@ -158,6 +158,15 @@ fn params(rows: &[ParamInfo], value: impl Fn(&ParamInfo) -> Value) -> Value {
     object(properties.into())
 }
 
+/// The parameters of all workloads, each name once.
+fn params_of_all() -> Map<String, Value> {
+    let rows: Vec<ParamInfo> = Workload::all().into_iter().flat_map(|info| info.params).collect();
+    params(&rows, param)["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default()
+}
+
 fn param(row: &ParamInfo) -> Value {
     let mut value = match row.kind {
         Kind::Bytes => {
@@ -214,11 +223,13 @@ fn axes(value: impl Fn(&str, Value) -> Value) -> Map<String, Value> {
         .iter()
         .map(|(key, _)| ((*key).to_owned(), value(key, axis_value(key))))
         .collect();
-    let rows: Vec<ParamInfo> = Workload::all().into_iter().flat_map(|info| info.params).collect();
-    all.insert(
-        "params".to_owned(),
-        params(&rows, |row| value("params", param(row))),
-    );
+    let named = params_of_all();
+    let named = named.keys().map(|name| {
+        let defined = reference(&format!("param_{name}"));
+        (name.clone(), value("params", defined))
+    });
+    let named: Map<String, Value> = named.collect();
+    all.insert("params".to_owned(), object(named.into()));
     all
 }
 
@@ -311,7 +322,7 @@ fn definitions() -> Value {
         "name": { "$ref": "#/definitions/name", "description": "On an axis: what it is called in ids." },
     }));
     provider["minProperties"] = 1.into();
-    json!({
+    let mut all = json!({
         "name": { "type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$" },
         "size": { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)$" },
         "disk": { "anyOf": [{ "$ref": "#/definitions/size" }, { "const": "none" }] },
@@ -325,5 +336,9 @@ fn definitions() -> Value {
             "properties": { "name": { "$ref": "#/definitions/name" } },
             "additionalProperties": arm,
         },
-    })
+    });
+    for (name, schema) in params_of_all() {
+        all[format!("param_{name}")] = schema;
+    }
+    all
 }

@@ -170,7 +170,7 @@ fn include_adds_what_no_axis_has_and_expectations_tell_it_apart() {
     let text = with(
         "  cpus: [1, 2]\n  include:\n    - { budget: 60s }\n    - { cpus: 2, budget: 90s, memory: 512MiB }\n    \
          - { cpus: 4, kernel: fixed, machine: small, case: pressure }\nexpect:\n  - { verdict: pass }\n  \
-         - { budget: 90s, verdict: any }\n  - { memory: [0.5GiB], verdict: skip }\n",
+         - { budget: 1min, verdict: any }\n  - { memory: [0.5GiB], verdict: skip }\n",
     )
     .replace("0.5GiB", "524288KiB");
     let plan = plan(&text);
@@ -180,7 +180,7 @@ fn include_adds_what_no_axis_has_and_expectations_tell_it_apart() {
         .map(|c| format!("{} {}", c.id, c.expect.as_ref().map_or("", |e| e.verdict.word())))
         .collect();
     insta::assert_snapshot!(said.join("\n"), @r"
-    fixed.small+1cpu@qemu.pressure+1min.off pass
+    fixed.small+1cpu@qemu.pressure+1min.off any
     fixed.small+2cpu+512MiB@qemu.pressure+90s.off skip
     fixed.small+4cpu@qemu.pressure.off pass
     ");
@@ -210,5 +210,32 @@ fn what_does_not_go_together_is_told_where_it_is_written() {
         bad(&file("  machine: [small]\n  case: [pressure]\n  series: [racepoints]\n").replace("kernel: [fixed]", "kernel: [ready]")),
         bad(&with("  include: [{ kernel: fixed, machine: small, case: pressure, cpus: 2 }, { kernel: fixed, machine: small, cpus: 4 }]\n").replace("  kernel: [fixed]\n  machine: [small]\n  case: [pressure]\n", "")),
     ];
-    insta::assert_snapshot!(shown.join("--\n"), @"");
+    insta::assert_snapshot!(shown.join("--\n"), @r"
+    /m/a.yaml:21:21: error: workload `uffd_move` has no parameter `arena`
+      21 |   params: { arena: [1MiB, 2GiB] }
+         |                     ^^^^
+      help: leave its cells out with `exclude`, or give it a matrix of its own
+    /m/a.yaml:21:27: error: workload `uffd_move` has no parameter `arena`
+      21 |   params: { arena: [1MiB, 2GiB] }
+         |                           ^^^^
+      help: leave its cells out with `exclude`, or give it a matrix of its own
+    --
+    /m/a.yaml:21:21: error: parameter `arena` must be from 64KiB to 1024MiB, not 4096MiB
+      21 |   params: { arena: [4GiB] }
+         |                     ^^^^
+      help: `arena`: memory whose pages are written, paged out and verified
+    --
+    /m/a.yaml:21:21: error: impossible parameters: the arena must have at least one page for each thread
+      21 |   params: { arena: [64KiB], threads: [64] }
+         |                     ^^^^^
+    --
+    /m/a.yaml:17:1: error: the kernel `ready` is a ready image: `series` can't change it
+      17 | matrix:
+         | ^^^^^^
+      help: leave its cells out with `exclude`
+    --
+    /m/a.yaml:18:73: error: this entry fits no cell, and for a new one it lacks `case`
+      18 |   include: [{ kernel: fixed, machine: small, case: pressure, cpus: 2 }, { kernel: fixed, machine: small, cpus: 4 }]
+         |                                                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    ");
 }
