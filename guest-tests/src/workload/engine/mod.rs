@@ -34,7 +34,7 @@ use region::Kind;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use step::{Mix, Step};
+use step::{Draws, Mix};
 use triple::{Coverage, Queue};
 
 /// What each owner has: the kind and the pages of its regions.
@@ -173,9 +173,10 @@ impl Engine {
         let mix = Mix::of(&self.mix, &mut rng);
         let mut owner = Owner::new(self, number, Some((ground, lane)), stretch, rng.next_u64())?;
         let lengths = REGIONS.map(|(_, pages)| pages);
+        let mut draws = Draws::default();
         let mut steps = 0u64;
         while !ground.stop.is_set() {
-            owner.carry_out(Step::draw(mix, &lengths, &mut rng))?;
+            owner.carry_out(draws.next_step(mix, &lengths, &mut rng))?;
             if rng.next_u32().is_multiple_of(TRIPLE_EVERY) {
                 owner.next_triple()?;
             }

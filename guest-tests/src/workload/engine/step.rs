@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 /// Most pages of one step that acts page by page.
 const RUN_MAX: u32 = 16;
+/// Steps that stay with the same pages, at most.
+const STAY_MAX: u32 = 32;
 
 /// What is done. All of it is the owner's; what disturbs from beside is in
 /// [`antagonist`](crate::workload::antagonist).
@@ -277,6 +279,45 @@ impl Step {
     }
 }
 
+/// Steps one after the other. Most stay with the same few pages for a while: what goes wrong needs a page to
+/// go through several things in a row, and among many pages that is rare.
+#[derive(Debug, Default)]
+pub struct Draws {
+    focus: Option<Step>,
+    left: u32,
+}
+
+impl Draws {
+    /// Draws the next step.
+    pub fn next_step(&mut self, mix: Mix, lengths: &[usize], rng: &mut Pcg64Mcg) -> Step {
+        let mut step = Step::draw(mix, lengths, rng);
+        let elsewhere = rng.next_u32().is_multiple_of(4);
+        match self.focus {
+            Some(focus) if self.left > 0 => {
+                self.left -= 1;
+                if elsewhere {
+                    return step;
+                }
+                // All of them or some.
+                let skipped = match rng.next_u32() % 4 {
+                    0 => rng.next_u32() as u16 % focus.pages,
+                    _ => 0,
+                };
+                step.region = focus.region;
+                step.page = focus.page + skipped;
+                step.pages = focus.pages - skipped;
+                step
+            }
+            _ => {
+                step.pages = step.pages.min(RUN_MAX as u16);
+                self.focus = Some(step);
+                self.left = rng.next_u32() % STAY_MAX;
+                step
+            }
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -341,6 +382,22 @@ mod tests {
             let weighted = mix.weights().iter().filter(|&&w| w > 0).count();
             assert_eq!(acts.len(), weighted);
         }
+    }
+
+    #[test]
+    fn most_steps_stay_with_the_same_pages_and_all_stay_in_their_region() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let (mut draws, lengths) = (Draws::default(), [48, 512, 1]);
+        let all: Vec<Step> = (0..20_000)
+            .map(|_| draws.next_step(Mix::Balanced, &lengths, &mut rng))
+            .collect();
+        assert!(
+            all.iter()
+                .all(|s| s.range().end <= lengths[usize::from(s.region)])
+        );
+        let stays = |two: &[Step]| two[0].region == two[1].region && two[0].range().end == two[1].range().end;
+        let stay = all.windows(2).filter(|two| stays(two)).count();
+        assert!((8_000..16_000).contains(&stay), "{stay}");
     }
 
     #[test]
