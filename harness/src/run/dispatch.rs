@@ -206,10 +206,12 @@ impl<'a> Dispatch<'a> {
             return Ok(());
         }
         self.stops.stop(why);
-        self.event(&match why {
-            StopWhy::Signal => Event::Interrupted,
-            why => Event::Stopping { why },
-        })
+        let event = if why == StopWhy::Signal {
+            Event::Interrupted
+        } else {
+            Event::Stopping { why }
+        };
+        self.event(&event)
     }
 
     /// Makes every kernel that the cells need, one after the other.

@@ -81,15 +81,11 @@ pub(super) const PLAIN: &[(&str, Axis)] = &[
 impl fmt::Display for Axis {
     /// As it is written in a matrix: `cpus`, `params.arena`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Param(name) => write!(f, "params.{name}"),
-            plain => f.write_str(
-                PLAIN
-                    .iter()
-                    .find(|(_, axis)| axis == plain)
-                    .map_or("", |(key, _)| key),
-            ),
+        if let Self::Param(name) = self {
+            return write!(f, "params.{name}");
         }
+        let key = PLAIN.iter().find(|(_, axis)| axis == self);
+        f.write_str(key.map_or("", |(key, _)| key))
     }
 }
 

@@ -189,7 +189,8 @@ fn missing_axes(check: &mut Check, table: &Table<'_>, no_include: bool) {
         return;
     }
     for axis in ["kernel", "machine", "case"] {
-        if !given(axis) && !(axis == "case" && given("workload")) {
+        let stood_for = axis == "case" && given("workload");
+        if !given(axis) && !stood_for {
             check.missing(&table.at, "`matrix`", axis);
         }
     }

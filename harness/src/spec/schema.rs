@@ -271,11 +271,8 @@ fn repeat() -> Value {
 /// What tells cells apart: names and values, one or several of an axis.
 fn entry() -> Map<String, Value> {
     axes(|key, item| match key {
-        "source" | "series" | "kconfigs" | "boot_args" | "racepoint" => {
-            some_of(&json!({ "type": ["string", "number", "boolean"] }))
-        }
-        "params" => some_of(&json!({ "type": ["string", "number", "boolean"] })),
-        _ => some_of(&item),
+        "backend" | "accel" | "cpus" | "memory" | "swap" | "budget" | "seed" => some_of(&item),
+        _ => reference("names"),
     })
 }
 
@@ -328,6 +325,7 @@ fn definitions() -> Value {
         "disk": { "anyOf": [{ "$ref": "#/definitions/size" }, { "const": "none" }] },
         "duration": { "type": "string", "pattern": "^[0-9]+(us|ms|s|min|h)$" },
         "seed": { "type": "integer", "minimum": 0 },
+        "names": some_of(&json!({ "type": ["string", "number", "boolean"] })),
         "boot_arg": { "type": "string", "pattern": "^[A-Za-z0-9_.,=:/@+%][A-Za-z0-9_.,=:/@+%-]*$" },
         "provider": provider,
         "arms": {

@@ -365,9 +365,10 @@ fn write_events(
     let path = dir.join("events.jsonl");
     let mut out = io::BufWriter::new(fs::File::create(&path).map_err(at(&path))?);
     for (at_ms, event) in events {
-        let event = match event {
-            Event::CellDone(cell) => Event::CellDone(Box::new(moved(&cell, dir))),
-            other => other,
+        let event = if let Event::CellDone(cell) = event {
+            Event::CellDone(Box::new(moved(&cell, dir)))
+        } else {
+            event
         };
         let line = Versioned {
             v: 1,
