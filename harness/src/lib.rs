@@ -8,6 +8,7 @@ pub mod ci;
 pub mod cli;
 pub mod console;
 pub mod host;
+pub mod hunt;
 pub mod judge;
 pub mod kernel;
 pub mod machine;

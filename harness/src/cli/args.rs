@@ -72,6 +72,12 @@ The guest has no network. Without --host-root (or `trusted: true` in the matrix)
 its own: a shell, busybox, an SSH server. What is written there is gone with the guest. Exit code: the
 command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
     Shell(Shell),
+    /// Finds the commit, patch or source that made a bug, when it shows only in some of the trials
+    #[command(after_help = super::hunt_args::BISECT_HELP)]
+    Bisect(Box<super::hunt_args::Bisect>),
+    /// Tries one commit, for those who drive `git bisect run` themselves
+    #[command(after_help = super::hunt_args::STEP_HELP)]
+    Step(Box<super::hunt_args::Step>),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
     #[command(after_help = super::plan_args::LIST_HELP)]
     List(super::plan_args::List),
@@ -102,6 +108,7 @@ Whether the accelerator works is found out by booting a kernel of the cache, whe
     #[command(after_help = "\
 Examples:
   patchproof console console.log
+  patchproof console --vmlinux ~/.cache/patchproof/kernels/KEY/vmlinux console.log
   patchproof console --json runs/*/cells/*/attempt-1/console.log")]
     Console(Console),
 }
@@ -277,6 +284,9 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+    /// Shows each report's stack with file and line, and what was inlined, from this kernel's debug information
+    #[arg(long, value_name = "FILE")]
+    pub(super) vmlinux: Option<PathBuf>,
 }
 
 fn report(text: &str) -> Result<(Format, PathBuf), String> {

@@ -47,6 +47,18 @@ pub(super) fn read(what: &Selection) -> Result<Read, Failure> {
     })
 }
 
+/// Reads a matrix from its text; relative paths in it start at the folder of `path`.
+pub(super) fn read_text(path: &Path, text: &[u8], root: PathBuf) -> Result<Read, Failure> {
+    let spec = spec::parse(path, text, &folders(&root))?;
+    let plan = plan::expand(&spec)?;
+    Ok(Read {
+        spec,
+        plan,
+        root,
+        resume: None,
+    })
+}
+
 fn folders(root: &Path) -> Folders {
     Folders {
         kconfigs: root.join("kconfigs"),
@@ -255,7 +267,7 @@ async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<Pat
 }
 
 /// The first signal stops the run in good order; the second one at once (the keeper then ends every child).
-async fn watch_signals(
+pub(super) async fn watch_signals(
     mut interrupt: tokio::signal::unix::Signal,
     mut terminate: tokio::signal::unix::Signal,
     stop: watch::Sender<bool>,

@@ -1,6 +1,8 @@
 //! How failures of a command are shown, and which exit code they have: one table.
 
 use crate::host::dirs::DirsError;
+use crate::hunt::HuntError;
+use crate::kernel::lines::LinesError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
@@ -56,6 +58,9 @@ pub(super) enum Failure {
     Shell(#[from] ShellError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Lines(#[from] LinesError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Ssh(#[from] SshError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -66,6 +71,9 @@ pub(super) enum Failure {
     #[error("{path} holds no durations: {why}", path = .0.display(), why = .1)]
     #[diagnostic(help("`patchproof history --durations` writes such a file"))]
     Durations(PathBuf, String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hunt(#[from] HuntError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
     #[error("{path}: {source}", path = .0.display(), source = .1)]
@@ -83,6 +91,7 @@ impl Failure {
             Self::NoTarget(_) | Self::Durations(..) | Self::Ci(_) => 2,
             Self::Merge(MergeError::Store(_)) => 3,
             Self::Merge(_) => 2,
+            Self::Hunt(error) if error.is_usage() => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
             | Self::Store(_)
@@ -91,7 +100,9 @@ impl Failure {
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => 3,
         }
@@ -116,7 +127,9 @@ impl Failure {
             | Self::Ci(_)
             | Self::Limit(..)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
+            | Self::Hunt(_)
             | Self::File(..)
             | Self::Own(_) => {
                 let help =

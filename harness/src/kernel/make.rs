@@ -2,7 +2,7 @@
 //!
 //! Not here: the base (`base`), how make is run (`build`), what is kept (`keep`).
 
-use super::base::Paths;
+use super::base::{Base, Paths};
 use super::build::{Log, Site};
 use super::fit;
 use super::fragment::Merged;
@@ -14,10 +14,10 @@ use super::{BuildStep, KernelError, Progress, Request, put};
 use crate::host::fs::write_atomic;
 use crate::host::{Cmd, Mode};
 use crate::source::cache::{Cache, Scratch, Shelf, failed};
-use crate::source::manifest::hash_file;
+use crate::source::manifest::{Entry, Manifest, hash_file};
 use crate::source::room::Room;
 use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig, tree};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +115,14 @@ pub(super) struct Work<'a> {
     pub(super) start: Instant,
 }
 
+/// What is put into the layer over a base's tree.
+#[derive(Default)]
+struct Changes {
+    removed: Vec<PathBuf>,
+    /// Its path in the tree, where its content lies, and what that is.
+    written: Vec<(PathBuf, PathBuf, Entry)>,
+}
+
 /// Removing a handful of files takes no time.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -126,8 +134,7 @@ impl Work<'_> {
         loop {
             let delta = self.apply(&without)?;
             let made = match self.wanted.request.sandbox {
-                Mode::Bubblewrap if self.wanted.request.series.is_empty() => self.bare(&delta),
-                Mode::Bubblewrap => self.in_overlay(&delta),
+                Mode::Bubblewrap => self.over_base(&delta),
                 Mode::Off => self.in_place(&delta),
             };
             let Err(KernelError::Build(failure)) = made else {
@@ -203,9 +210,18 @@ impl Work<'_> {
         Ok((dir.join(name), dir))
     }
 
-    /// A kernel without series is the base itself.
-    fn bare(&self, delta: &Delta) -> Result<(), KernelError> {
+    fn over_base(&self, delta: &Delta) -> Result<(), KernelError> {
         let base = self.base()?;
+        let differs = !base.differs.written.is_empty() || !base.differs.removed.is_empty();
+        if self.wanted.request.series.is_empty() && !differs {
+            self.bare(delta, base)
+        } else {
+            self.in_overlay(delta, &base)
+        }
+    }
+
+    /// A kernel without series is the base itself.
+    fn bare(&self, delta: &Delta, base: Base) -> Result<(), KernelError> {
         if let Some(failure) = base.state.failure {
             return Err(KernelError::Build(Box::new(failure)));
         }
@@ -214,9 +230,9 @@ impl Work<'_> {
         self.store(delta, &[&build])
     }
 
-    /// A kernel with series: make writes into a throwaway layer over the base.
-    fn in_overlay(&self, delta: &Delta) -> Result<(), KernelError> {
-        let base = self.base()?;
+    /// A kernel with series, or of a source that differs a little: make writes into a throwaway layer over
+    /// the base.
+    fn in_overlay(&self, delta: &Delta, base: &Base) -> Result<(), KernelError> {
         let layers = self.cache.scratch()?;
         let (over_src, over_build) = (layers.path().join("src"), layers.path().join("build"));
         for dir in [&over_src, &over_build] {
@@ -232,9 +248,10 @@ impl Work<'_> {
             .ro(&paths.ccache, "/ccache")
             .ro(&dir, "/in");
         let site = self.site(room, &paths, false);
-        self.spread(delta, &site, &over_src.join("upper"))?;
+        let changes = self.changes(delta, base);
+        self.spread(&changes, &site, &over_src.join("upper"))?;
         let upper = over_build.join("upper");
-        if self.may_change_config(delta) {
+        if self.may_change_config(&changes) {
             site.configure(&file)?;
         }
         let config = newest(&[&upper, &paths.build], Path::new(".config"))?;
@@ -254,10 +271,37 @@ impl Work<'_> {
         self.store(delta, &[&upper, &paths.build])
     }
 
-    /// Puts the patched files into the upper layer. Removals go through the overlay itself, which alone
-    /// knows how to note them, and come first.
-    fn spread(&self, delta: &Delta, site: &Site<'_>, upper: &Path) -> Result<(), KernelError> {
-        for some in delta.removed.chunks(1000) {
+    /// What the base's tree lacks: what its source differs in, and what the series change.
+    fn changes(&self, delta: &Delta, base: &Base) -> Changes {
+        let patched: BTreeSet<&PathBuf> = delta.written.iter().chain(&delta.removed).collect();
+        let mut changes = Changes::default();
+        let (own, pristine) = (&base.differs, &self.pristine);
+        // What goes and comes back as something else is removed first, whoever writes it.
+        changes
+            .removed
+            .extend(own.removed.iter().chain(&delta.removed).cloned());
+        let entry = |manifest: &Manifest, path: &PathBuf| manifest.entries.get(path).copied();
+        let unpatched = own.written.iter().filter(|path| !patched.contains(path));
+        changes.written.extend(unpatched.filter_map(|path| {
+            Some((
+                path.clone(),
+                pristine.tree.join(path),
+                entry(&pristine.manifest, path)?,
+            ))
+        }));
+        if let Some(dir) = delta.dir() {
+            let written = delta.written.iter();
+            changes.written.extend(
+                written.filter_map(|path| Some((path.clone(), dir.join(path), entry(&delta.after, path)?))),
+            );
+        }
+        changes
+    }
+
+    /// Puts changed files into the upper layer. Removals go through the overlay itself, which alone knows how
+    /// to note them, and come first.
+    fn spread(&self, changes: &Changes, site: &Site<'_>, upper: &Path) -> Result<(), KernelError> {
+        for some in changes.removed.chunks(1000) {
             let cmd = Cmd::new("rm")
                 .args(["-f", "--"])
                 .args(some.iter().map(|path| site.room.seen(&site.tree.join(path))))
@@ -268,24 +312,21 @@ impl Work<'_> {
                 return Err(failed("remove files of", site.tree)(std::io::Error::other(said)).into());
             }
         }
-        let Some(from) = delta.dir() else { return Ok(()) };
-        for path in &delta.written {
-            let (to, Some(entry)) = (upper.join(path), delta.after.entries.get(path)) else {
-                continue;
-            };
+        for (path, from, entry) in &changes.written {
+            let to = upper.join(path);
             if let Some(dir) = to.parent() {
                 std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
             }
             if std::fs::symlink_metadata(&to).is_ok() {
                 std::fs::remove_file(&to).map_err(failed("remove", &to))?;
             }
-            tree::place(&from.join(path), &to, entry).map_err(failed("write", &to))?;
+            tree::place(from, &to, entry).map_err(failed("write", &to))?;
         }
         Ok(())
     }
 
-    /// Whether the base's configuration may not be the right one for the patched tree.
-    fn may_change_config(&self, delta: &Delta) -> bool {
+    /// Whether the base's configuration may not be the right one for the changed tree.
+    fn may_change_config(&self, changes: &Changes) -> bool {
         let matters = |path: &PathBuf| {
             kconfig::is_kconfig(path)
                 || path.starts_with("scripts")
@@ -294,8 +335,8 @@ impl Work<'_> {
                     .extension()
                     .is_some_and(|e| ["c", "h", "S", "rst", "txt"].iter().any(|x| e == *x))
         };
-        !self.wanted.merged.is_known(&self.pristine.symbols)
-            || delta.written.iter().chain(&delta.removed).any(matters)
+        let written = changes.written.iter().map(|(path, ..)| path);
+        !self.wanted.merged.is_known(&self.pristine.symbols) || written.chain(&changes.removed).any(matters)
     }
 
     /// Without the sandbox: the worktree is moved to the patched files and built as it is.

@@ -107,7 +107,8 @@ impl Cell {
 }
 
 /// The seed of a repeat: the cell's own first, then values that are far apart and always the same.
-fn seed(first: u64, repeat: u32) -> u64 {
+#[must_use]
+pub fn seed(first: u64, repeat: u32) -> u64 {
     if repeat <= 1 {
         return first;
     }

@@ -13,12 +13,17 @@ mod event;
 mod evidence;
 mod kernels;
 mod limits;
+mod lines;
 mod queue;
 mod shell;
+mod single;
 mod stop;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub use kernels::Made;
 pub use limits::Limits;
+pub use lines::{Sources, put_apart};
 pub use shell::{Boots, Guest, ShellError, shell};
+pub use single::Single;
 pub use stop::StopWhy;

@@ -48,7 +48,7 @@ pub(super) fn html(record: &Record) -> Result<String, minijinja::Error> {
 }
 
 /// Whether a character is nothing to read, or turns around what is read after it.
-fn hides(c: char) -> bool {
+pub(crate) fn hides(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
