@@ -60,6 +60,8 @@ struct Fake {
     seq: u64,
     /// The case that the request in the initramfs asks for.
     asked: String,
+    /// Its seed.
+    seed: u64,
 }
 
 /// A report as a kernel of today writes it.
@@ -86,6 +88,15 @@ const ANSWER: &[&str] = &[
     " zs_free+0x51/0x1a0",
     "---[ end Kernel panic - not syncing: NMI: Not continuing ]---",
 ];
+
+/// Reads the first case's seed out of the request.
+fn seed(initrd: &str) -> u64 {
+    let bytes = std::fs::read(initrd).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let rest = text.split_once(r#""seed":"#).map_or("", |(_, rest)| rest);
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
 
 /// Reads the first case's id out of the request, which lies uncompressed in the initramfs.
 fn asked(initrd: &str) -> String {
@@ -116,6 +127,7 @@ impl Fake {
             orders,
             seq: 0,
             asked: asked(value(args, "-initrd")),
+            seed: seed(value(args, "-initrd")),
         }
     }
 
@@ -195,7 +207,11 @@ impl Fake {
                 self.be_frozen();
                 self.hang()
             }
-            "runs out of memory" => {
+            "runs out of memory with every second seed" if self.seed % 2 == 0 => {
+                self.case(&[]);
+                self.stop("guest-shutdown")
+            }
+            "runs out of memory" | "runs out of memory with every second seed" => {
                 self.hello();
                 let start = self.start();
                 self.frame(start);

@@ -4,9 +4,11 @@
 //! frames) → `verdict` → `report`. `run` drives it and alone owns concurrency; `store` keeps it.
 
 pub mod bisect;
+pub mod ci;
 pub mod cli;
 pub mod console;
 pub mod host;
+pub mod hunt;
 pub mod judge;
 pub mod kernel;
 pub mod machine;

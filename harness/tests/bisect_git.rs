@@ -95,6 +95,7 @@ fn git_replays_our_log_and_names_the_same_commit() {
                     build_s: 0.0,
                     boot_s: 1.0,
                     run_s: 30.0,
+                    seen: None,
                 })
                 .unwrap();
         };

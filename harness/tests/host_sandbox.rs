@@ -171,7 +171,12 @@ fn nothing_can_be_written_but_what_was_given() {
 #[test]
 fn the_hosts_kernel_cannot_be_set_through_proc() {
     // What is there is written back: nothing changes even where that works.
-    for knob in ["kernel/core_pattern", "kernel/printk", "vm/swappiness", "fs/file-max"] {
+    for knob in [
+        "kernel/core_pattern",
+        "kernel/printk",
+        "vm/swappiness",
+        "fs/file-max",
+    ] {
         let script = format!("cat /proc/sys/{knob} >/tmp/v && cat /tmp/v >/proc/sys/{knob}");
         assert!(!run(&plain(), &script).success(), "{knob} can be written");
     }

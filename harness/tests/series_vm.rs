@@ -1,4 +1,4 @@
-//! `patchproof series` on real kernels in real QEMU: a good series, one whose third patch of five loses data, and
+//! `patchproof series` on real kernels in real QEMU: a good series, one whose third patch of five spoils data, and
 //! one that does not build in the middle. Each is told as what it is, and the patch is named.
 //!
 //! They take minutes and a kernel, so they run where `PATCHPROOF_VM_TESTS=1` is set (`cargo xtask test` does), and
@@ -74,7 +74,7 @@ fn a_good_series_gets_an_all_clear() {
 }
 
 #[test]
-fn the_third_of_five_patches_is_named_for_the_data_that_it_loses() {
+fn the_third_of_five_patches_is_named_for_the_data_that_it_spoils() {
     let Some(_alone) = alone() else { return };
     let (ran, result, reply) = check(&Bench::new(), "zswap-bad.mbox");
     assert_eq!(
@@ -98,7 +98,7 @@ fn the_third_of_five_patches_is_named_for_the_data_that_it_loses() {
         "{reply}"
     );
     assert!(
-        reply.contains("patch 3/5 (\"mm/zswap: leave loaded folios clean\")"),
+        reply.contains("patch 3/5 (\"mm/zswap: compress under the lock, allocate without it\")"),
         "{reply}"
     );
 }

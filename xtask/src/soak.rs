@@ -17,15 +17,19 @@ pub enum Part {
     Kill,
     /// The console classifier against a corpus of real logs, where there is one
     Console,
+    /// Searches for a culprit on real kernels: a git history of 32 commits and a series of 8 patches, each from a
+    /// cold cache (half an hour each)
+    Bisect,
     /// The HTML report in a browser: small and large, narrow and wide, light and dark
     Page,
 }
 
-const ALL: [Part; 5] = [
+const ALL: [Part; 6] = [
     Part::Identical,
     Part::Detect,
     Part::Kill,
     Part::Console,
+    Part::Bisect,
     Part::Page,
 ];
 
@@ -44,6 +48,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Detect => bench::run(&[Bench::Detect])?,
             Part::Kill => test("kill_soak", "")?,
             Part::Console => test("console_corpus", "")?,
+            Part::Bisect => test("bisect_vm", "")?,
             Part::Page => match setup::ensure_browser()? {
                 Some(missing) => missing,
                 None => test("report_page", "")?,

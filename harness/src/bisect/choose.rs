@@ -19,6 +19,11 @@ const BITS_MIN: f64 = 1e-9;
 
 /// The choice that tells most a second; `None` where none tells anything.
 pub(super) fn best(search: &Search, belief: &Belief) -> Option<Choice> {
+    best_rated(search, belief).map(|(_, choice)| choice)
+}
+
+/// The same, with the bits a second that it promises.
+pub(super) fn best_rated(search: &Search, belief: &Belief) -> Option<(f64, Choice)> {
     let worth = Worth::new(search, belief);
     let mut best: Option<(f64, Choice)> = None;
     let commits = considered(search, belief);
@@ -37,7 +42,21 @@ pub(super) fn best(search: &Search, belief: &Belief) -> Option<Choice> {
             ));
         }
     }
-    best.map(|(_, choice)| choice)
+    best
+}
+
+/// The bits a second that a search can keep up: those of the best commit that has to be built first. What is
+/// there is soon told out. None where nothing is left to be built.
+pub(super) fn pace(search: &Search, belief: &Belief) -> Option<f64> {
+    let worth = Worth::new(search, belief);
+    let mut commits = considered(search, belief);
+    commits.retain(|&commit| !search.tally[commit].built);
+    let bad = belief.bad(&search.history, &commits);
+    let rates = commits
+        .into_iter()
+        .zip(bad)
+        .map(|(commit, bad)| worth.of(commit, &bad).0);
+    rates.filter(|rate| *rate > 0.0).max_by(f64::total_cmp)
 }
 
 /// The commits worth valuing: all that were tried, and of the others the ones next to evenly spread shares
@@ -164,7 +183,7 @@ impl<'a> Worth<'a> {
 }
 
 /// Of a coin, in bits.
-fn entropy(p: f64) -> f64 {
+pub(super) fn entropy(p: f64) -> f64 {
     if p <= 0.0 || p >= 1.0 {
         return 0.0;
     }

@@ -78,7 +78,8 @@ pub enum DriveError {
     Keep(#[source] std::io::Error),
 }
 
-/// Drives `search` to its end. `keep` makes a finished trial durable before it counts.
+/// Drives `search` to its end. `keep` makes a finished trial durable before it counts; `after` is shown the
+/// search with it.
 ///
 /// # Errors
 /// [`DriveError`]; the search holds every trial that was kept.
@@ -86,6 +87,7 @@ pub async fn drive<T: Trials>(
     search: &mut Search,
     trials: &mut T,
     mut keep: impl FnMut(&Trial) -> std::io::Result<()> + Send,
+    mut after: impl FnMut(&Search) + Send,
 ) -> Result<Driven, DriveError> {
     let mut pending: Vec<(usize, u32)> = Vec::new();
     let end = loop {
@@ -102,6 +104,7 @@ pub async fn drive<T: Trials>(
                 if let Err(problem) = search.record(trial) {
                     break Err(problem.into());
                 }
+                after(search);
             }
             Finished::Stop => break Ok(Driven::Stopped),
             Finished::Broken(why) => break Err(DriveError::Broken(why)),

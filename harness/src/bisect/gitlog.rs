@@ -69,7 +69,12 @@ pub fn write(search: &Search, subject: impl Fn(usize) -> String) -> String {
         mark(culprit, "bad");
     }
     for trial in search.log() {
-        let _ = writeln!(text, "{TRIAL}{}", super::state::line(trial).trim_end());
+        // What was seen is for readers of the report.
+        let bare = Trial {
+            seen: None,
+            ..trial.clone()
+        };
+        let _ = writeln!(text, "{TRIAL}{}", super::state::line(&bare).trim_end());
     }
     let one = if last.is_some() {
         "first bad commit"
@@ -143,5 +148,6 @@ fn trial(commit: &str, outcome: Outcome) -> Trial {
         build_s: 0.0,
         boot_s: 0.0,
         run_s: 0.0,
+        seen: None,
     }
 }

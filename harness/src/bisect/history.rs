@@ -151,7 +151,8 @@ impl History {
     }
 
     /// The newest commits that `commit` contains beside itself, none of which contains another.
-    pub(super) fn parents(&self, commit: usize) -> Vec<usize> {
+    #[must_use]
+    pub fn parents(&self, commit: usize) -> Vec<usize> {
         let mut parents: Vec<usize> = Vec::new();
         for older in (0..commit).rev().filter(|&older| self.contains(commit, older)) {
             if !parents.iter().any(|&parent| self.contains(parent, older)) {

@@ -29,7 +29,7 @@ pub use problem::Problem;
 pub use rule::Rule;
 pub use search::Search;
 pub use step::{Choice, Purpose, Step, Tally};
-pub use trial::{Outcome, Skip, Trial};
+pub use trial::{Outcome, Seen, Skip, Trial};
 
 #[cfg(test)]
 mod tests;

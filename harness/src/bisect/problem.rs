@@ -31,6 +31,21 @@ pub enum Problem {
         /// Which.
         commit: String,
     },
+    /// The ends have no common history at all.
+    #[error("the good and the bad end have no common history, so nothing lies between them")]
+    #[diagnostic(help(
+        "are both of the same project, and is the repository complete (`git fetch --unshallow`)?"
+    ))]
+    Unrelated,
+    /// The good end is on another branch.
+    #[error("the good end is no ancestor of the bad one: their histories part at {at}")]
+    #[diagnostic(help(
+        "try --good {at}; if the bug is there already, it was fixed on the good end's branch"
+    ))]
+    Forked {
+        /// The newest commit that both contain.
+        at: String,
+    },
     /// Bad is older than good.
     #[error("the bad end is an ancestor of the good one: the bug was fixed between them, not made")]
     #[diagnostic(help(

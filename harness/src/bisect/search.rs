@@ -332,6 +332,28 @@ impl Search {
         Learned::new(&self.hits, &self.belief.behaviour(), self.rule.trial_s)
     }
 
+    /// Seconds of machine time that the search proper is likely to take from here on: the bits that are missing,
+    /// at the pace of the best commit that has to be built. None while the ends are checked, and where no trial tells anything.
+    #[must_use]
+    pub fn left_s(&self) -> Option<f64> {
+        if self.ends(&[]).is_some() {
+            return None;
+        }
+        let candidates = self.belief.candidates();
+        let masses = self
+            .classes
+            .iter()
+            .map(|class| class.iter().map(|&c| candidates[c]).sum::<f64>());
+        let bits: f64 = masses.filter(|m| *m > 0.0).map(|m| -m * m.log2()).sum();
+        let missing = bits - choose::entropy(self.rule.confidence);
+        let pace = choose::pace(self, &self.belief);
+        let rate = match pace {
+            Some(pace) => pace,
+            None => choose::best_rated(self, &self.belief)?.0,
+        };
+        (rate > 0.0).then(|| (missing / rate).max(0.0))
+    }
+
     /// Mean seconds of what was measured, the rule's word counted as one measurement.
     pub(super) fn costs(&self) -> (f64, f64) {
         let mean = |first: f64, each: &dyn Fn(&Trial) -> f64| {

@@ -233,6 +233,7 @@ fn attempt(world: &mut World, search: &Search, commit: usize) -> Trial {
         build_s,
         boot_s: 0.0,
         run_s,
+        seen: None,
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Skip {
     Other,
     /// The paths under test were not exercised, or the host was starved.
     Inconclusive,
+    /// It lacks what the case needs: it always will.
+    Lacks,
 }
 
 impl Skip {
@@ -21,7 +23,7 @@ impl Skip {
     #[must_use]
     pub fn lasting(self) -> bool {
         match self {
-            Self::Build | Self::Boot => true,
+            Self::Build | Self::Boot | Self::Lacks => true,
             Self::Other | Self::Inconclusive => false,
         }
     }
@@ -34,6 +36,7 @@ impl Skip {
             Self::Boot => "does not boot",
             Self::Other => "shows another bug first",
             Self::Inconclusive => "proves nothing",
+            Self::Lacks => "lacks what the case needs",
         }
     }
 }
@@ -80,6 +83,34 @@ pub struct Trial {
     pub boot_s: f64,
     /// Seconds of pressure.
     pub run_s: f64,
+    /// What was seen, for readers: the search does not look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+}
+
+/// What was seen in a trial, and where it lies.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The verdict's word.
+    pub verdict: String,
+    /// The class of the first finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The function that it blames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Its title, or why it is no pass.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Folder with console and frames, below the search's own; none where nothing was booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// The kernel's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// When it ended, in milliseconds since 1970.
+    #[serde(default)]
+    pub at_ms: u64,
 }
 
 impl Trial {

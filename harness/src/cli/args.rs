@@ -30,6 +30,9 @@ Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
   patchproof run --resume last
+  patchproof run my.yaml --time-budget 30min --fail-fast
+  patchproof run my.yaml --filter 'fixed.*' --repeat-until-fail
+  patchproof run my.yaml --shard 2/4 --durations durations.json
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
     /// Checks a patch series against its base: applies, builds patch by patch, boots, keeps its pages
@@ -56,7 +59,8 @@ Examples:
 Examples:
   patchproof history
   patchproof history pressure.zswap_writeback
-  patchproof history 'small@qemu.*' --json")]
+  patchproof history 'small@qemu.*' --json
+  patchproof history --durations > durations.json")]
     History(History),
     /// Boots a kernel under virtme-ng and logs in over SSH
     #[command(after_help = "\
@@ -71,8 +75,23 @@ The guest has no network. Without --host-root (or `trusted: true` in the matrix)
 its own: a shell, busybox, an SSH server. What is written there is gone with the guest. Exit code: the
 command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line that says so.")]
     Shell(Shell),
+    /// Finds the commit, patch or source that made a bug, when it shows only in some of the trials
+    #[command(after_help = super::hunt_args::BISECT_HELP)]
+    Bisect(Box<super::hunt_args::Bisect>),
+    /// Tries one commit, for those who drive `git bisect run` themselves
+    #[command(after_help = super::hunt_args::STEP_HELP)]
+    Step(Box<super::hunt_args::Step>),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
-    List(List),
+    #[command(after_help = super::plan_args::LIST_HELP)]
+    List(super::plan_args::List),
+    /// Joins the runs of all shards into one
+    #[command(after_help = super::plan_args::MERGE_HELP)]
+    Merge(super::plan_args::Merge),
+    /// Writes what another CI system needs to run a matrix on several hosts
+    #[command(after_help = super::plan_args::CI_HELP)]
+    Ci(super::plan_args::Ci),
+    /// Prints the JSON schema of matrix files, with which editors complete them
+    Schema,
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
     #[command(after_help = "\
 Examples:
@@ -92,6 +111,7 @@ Whether the accelerator works is found out by booting a kernel of the cache, whe
     #[command(after_help = "\
 Examples:
   patchproof console console.log
+  patchproof console --vmlinux ~/.cache/patchproof/kernels/KEY/vmlinux console.log
   patchproof console --json runs/*/cells/*/attempt-1/console.log")]
     Console(Console),
 }
@@ -121,10 +141,12 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
     /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root", "shard"])]
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) bounds: super::plan_args::Bounds,
     #[command(flatten)]
     pub(super) left: Left,
     /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
@@ -258,6 +280,9 @@ pub(super) struct History {
     /// Only the newest runs, so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(super) limit: u32,
+    /// Writes what cells and kernels took, as JSON: what a matrix can be split with the same way everywhere
+    #[arg(long, conflicts_with = "case")]
+    pub(super) durations: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -311,12 +336,6 @@ pub(super) struct Shell {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    pub(super) what: Selection,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct Cache {
     #[command(subcommand)]
     pub(super) what: CacheCommand,
@@ -339,6 +358,9 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+    /// Shows each report's stack with file and line, and what was inlined, from this kernel's debug information
+    #[arg(long, value_name = "FILE")]
+    pub(super) vmlinux: Option<PathBuf>,
 }
 
 fn report(text: &str) -> Result<(Format, PathBuf), String> {

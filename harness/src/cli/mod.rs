@@ -1,16 +1,23 @@
 //! The command line: arguments, help, exit codes. Translates and prints, decides nothing.
 
 mod args;
+mod bisect;
 mod cache;
+mod ci;
 mod console;
 mod doctor;
 mod history;
+mod hunt_args;
+mod hunt_cell;
 mod list;
+mod merge;
+mod plan_args;
 mod report;
 mod run;
 mod series;
 mod shell;
 mod show;
+mod step;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -25,7 +32,8 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // Help and version are no errors; everything else is a usage error.
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+            let code = if e.use_stderr() { step::usage(2) } else { 0 };
+            return ExitCode::from(code);
         }
     };
     let json = args.json;
@@ -37,7 +45,12 @@ pub fn main() -> ExitCode {
         Command::Report(what) => report::report(&what, json),
         Command::History(what) => history::history(&what, json),
         Command::Shell(what) => shell::shell(&what, json),
+        Command::Bisect(what) => bisect::bisect(&what, json),
+        Command::Step(what) => Ok(step::run(&what, json)),
         Command::List(what) => list::list(&what, json),
+        Command::Merge(what) => merge::merge(&what, json),
+        Command::Ci(what) => ci::ci(&what, json),
+        Command::Schema => list::schema(),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

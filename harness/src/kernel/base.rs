@@ -3,18 +3,21 @@
 //! Not here: the overlays over it (that is `make`), and how its tree is moved (`worktree`).
 
 use super::make::Work;
+use super::near;
 use super::worktree::{State, Target, Worktree};
 use super::{BuildStep, KernelError};
 use crate::source::Delta;
 use crate::source::cache::{Cache, Held, Shelf, failed};
-use crate::source::manifest::Manifest;
+use crate::source::manifest::{Difference, Manifest};
 use crate::source::room::Room;
 use std::path::{Path, PathBuf};
 
-/// A worktree that holds the bare source, kept from moving.
+/// A worktree that holds the bare source or one that differs little, kept from moving.
 pub(super) struct Base {
     pub worktree: Worktree,
     pub state: State,
+    /// What turns the source that it holds into the wanted one; empty where it holds that.
+    pub differs: Difference,
     _held: Held,
 }
 
@@ -36,7 +39,9 @@ impl Paths {
 }
 
 impl Work<'_> {
-    /// The base, built if need be. One that does not build is still a base: a series may mend it.
+    /// The base, built if need be. One that holds a source that differs little, and builds, is as good: what
+    /// differs is built over it then. One that does not build is still a base of its own source: a series may
+    /// mend it.
     pub(super) fn base(&self) -> Result<Base, KernelError> {
         let config = self.base_config();
         let name = self.worktree_name(&config);
@@ -45,13 +50,23 @@ impl Work<'_> {
             self.cancel.check()?;
             let held = self.cache.share(Shelf::Worktrees, &name)?;
             let worktree = Worktree::at(self.cache, &name);
-            if let Some(state) = worktree.state().filter(|s| s.holds == holds) {
-                self.cache.touch(Shelf::Worktrees, &name);
-                return Ok(Base {
-                    worktree,
-                    state,
-                    _held: held,
-                });
+            if let Some(state) = worktree.state() {
+                let differs = if state.holds == holds {
+                    Some(Difference::default())
+                } else if state.failure.is_none() {
+                    near::near(&worktree, &self.pristine.manifest)?
+                } else {
+                    None
+                };
+                if let Some(differs) = differs {
+                    self.cache.touch(Shelf::Worktrees, &name);
+                    return Ok(Base {
+                        worktree,
+                        state,
+                        differs,
+                        _held: held,
+                    });
+                }
             }
             drop(held);
             (self.progress)(BuildStep::Waiting);

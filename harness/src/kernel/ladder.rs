@@ -10,7 +10,7 @@
 
 use super::base::{Base, Paths};
 use super::keep::newest;
-use super::make::{Wanted, Work};
+use super::make::{Changes, Wanted, Work};
 use super::record;
 use super::{Infra, KernelError, Progress, Request, Toolchain, ensure_on, fragment};
 use super::{build::Site, missing_compiler};
@@ -87,17 +87,19 @@ pub fn recompile(
     };
     let work = Work::begin(&wanted, cache, progress, cancel)?;
     let mut rung = work.rung()?;
-    for path in files {
-        if let Some(entry) = work.pristine.manifest.entries.get(path) {
-            rung.placed.insert(path.clone(), (*entry, SystemTime::UNIX_EPOCH));
-        }
-    }
     let source = cache.scratch()?;
     let (paths, room) = work.room(&rung, &source)?;
     let site = work.site(room, &paths, false);
-    for (path, (entry, _)) in &rung.placed {
-        let to = source.path().join("upper").join(path);
-        put(&work.pristine.tree.join(path), &to, entry)?;
+    let mut changes = work.changes(&work.apply(&BTreeMap::new())?, &rung.base);
+    let entry = |path: &PathBuf| work.pristine.manifest.entries.get(path).copied();
+    let own = files
+        .iter()
+        .filter_map(|path| Some((path.clone(), work.pristine.tree.join(path), entry(path)?)));
+    changes.written.extend(own);
+    work.spread(&changes, &site, &source.path().join("upper"), &mut rung.placed)?;
+    if work.may_change_config(&changes) {
+        let (file, _) = work.input("merged.config", &work.wanted.merged.text(None))?;
+        site.configure(&file)?;
     }
     site.compile(None, &[], |_| None)?;
     let log = work.log.path();
@@ -160,7 +162,7 @@ impl Work<'_> {
         Ok((paths, room))
     }
 
-    /// A kernel with series: make writes into throwaway layers over the base.
+    /// A kernel with series, or of a source that differs a little: make writes into throwaway layers over the base.
     pub(super) fn in_overlay(&self, delta: &Delta, ladder: &mut Ladder) -> Result<(), KernelError> {
         let mut rung = ladder.rung(self)?;
         let made = self.on_rung(delta, &mut rung);
@@ -176,8 +178,9 @@ impl Work<'_> {
         let (paths, room) = self.room(rung, &source)?;
         let site = self.site(room, &paths, false);
         let (over_src, upper) = (source.path().join("upper"), rung.layers.path().join("upper"));
-        self.spread(delta, &site, &over_src, &mut rung.placed)?;
-        if rung.configured || self.may_change_config(delta) {
+        let changes = self.changes(delta, &rung.base);
+        self.spread(&changes, &site, &over_src, &mut rung.placed)?;
+        if rung.configured || self.may_change_config(&changes) {
             let (file, _) = self.input("merged.config", &self.wanted.merged.text(None))?;
             rung.configured = true;
             site.configure(&file)?;
@@ -203,12 +206,12 @@ impl Work<'_> {
     /// Removals go through the overlay itself, which alone knows how to note them, and come first.
     fn spread(
         &self,
-        delta: &Delta,
+        changes: &Changes,
         site: &Site<'_>,
         upper: &Path,
         placed: &mut BTreeMap<PathBuf, (Entry, SystemTime)>,
     ) -> Result<(), KernelError> {
-        for some in delta.removed.chunks(1000) {
+        for some in changes.removed.chunks(1000) {
             let cmd = Cmd::new("rm")
                 .args(["-f", "--"])
                 .args(some.iter().map(|path| site.room.seen(&site.tree.join(path))))
@@ -219,25 +222,22 @@ impl Work<'_> {
                 return Err(failed("remove files of", site.tree)(std::io::Error::other(said)).into());
             }
         }
-        let from = delta.dir();
         let now = SystemTime::now();
-        let mut wanted: BTreeMap<PathBuf, (PathBuf, Entry)> = BTreeMap::new();
-        // What an earlier kernel had changed, and this one has as the base does.
-        for path in placed.keys().filter(|path| !delta.removed.contains(path)) {
+        let mut wanted: BTreeMap<&PathBuf, (PathBuf, Entry)> = BTreeMap::new();
+        // What an earlier kernel had changed, and this one has as the source does.
+        for path in placed.keys().filter(|path| !changes.removed.contains(path)) {
             if let Some(entry) = self.pristine.manifest.entries.get(path) {
-                wanted.insert(path.clone(), (self.pristine.tree.join(path), *entry));
+                wanted.insert(path, (self.pristine.tree.join(path), *entry));
             }
         }
-        for path in &delta.written {
-            if let (Some(dir), Some(entry)) = (&from, delta.after.entries.get(path)) {
-                wanted.insert(path.clone(), (dir.join(path), *entry));
-            }
+        for (path, from, entry) in &changes.written {
+            wanted.insert(path, (from.clone(), *entry));
         }
         let mut times = BTreeMap::new();
         for (path, (from, entry)) in wanted {
-            let to = upper.join(&path);
+            let to = upper.join(path);
             put(&from, &to, &entry)?;
-            let time = match placed.get(&path) {
+            let time = match placed.get(path) {
                 Some((had, time)) if *had == entry => *time,
                 Some(_) | None => now,
             };
@@ -249,7 +249,7 @@ impl Work<'_> {
                     .and_then(|file| file.set_modified(time))
                     .map_err(failed("write", &to))?;
             }
-            times.insert(path, (entry, time));
+            times.insert(path.clone(), (entry, time));
         }
         *placed = times;
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Not here: the base (`base`), how make is run (`build`), what is kept (`keep`).
 
-use super::base::Paths;
+use super::base::{Base, Paths};
 use super::build::{Log, Site};
 use super::fit;
 use super::fragment::Merged;
@@ -13,10 +13,10 @@ use super::worktree::{Target, Worktree};
 use super::{BuildStep, KernelError, Progress, Request, put};
 use crate::host::Mode;
 use crate::source::cache::{Cache, Scratch, Shelf, failed};
-use crate::source::manifest::hash_file;
+use crate::source::manifest::{Entry, Manifest, hash_file};
 use crate::source::room::Room;
 use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,6 +99,14 @@ pub(super) struct Work<'a> {
     pub(super) start: Instant,
 }
 
+/// What is put into the layer over a base's tree.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) removed: Vec<PathBuf>,
+    /// Its path in the tree, where its content lies, and what that is.
+    pub(super) written: Vec<(PathBuf, PathBuf, Entry)>,
+}
+
 impl<'a> Work<'a> {
     /// Unpacks the source, and looks whether the series are made for it.
     pub(super) fn begin(
@@ -136,8 +144,7 @@ impl Work<'_> {
         loop {
             let delta = self.apply(&without)?;
             let made = match self.wanted.request.sandbox {
-                Mode::Bubblewrap if self.wanted.request.series.is_empty() => self.bare(&delta),
-                Mode::Bubblewrap => self.in_overlay(&delta, ladder),
+                Mode::Bubblewrap => self.over_base(&delta, ladder),
                 Mode::Off => self.in_place(&delta),
             };
             let Err(KernelError::Build(failure)) = made else {
@@ -157,7 +164,7 @@ impl Work<'_> {
         }
     }
 
-    fn apply(&self, without: &BTreeMap<String, String>) -> Result<Delta, KernelError> {
+    pub(super) fn apply(&self, without: &BTreeMap<String, String>) -> Result<Delta, KernelError> {
         let series = in_order(&self.wanted.request.series);
         let patches = series.iter().map(|s| s.patches.len()).sum();
         if patches > 0 {
@@ -213,9 +220,19 @@ impl Work<'_> {
         Ok((dir.join(name), dir))
     }
 
-    /// A kernel without series is the base itself.
-    fn bare(&self, delta: &Delta) -> Result<(), KernelError> {
+    fn over_base(&self, delta: &Delta, ladder: &mut Ladder) -> Result<(), KernelError> {
         let base = self.base()?;
+        let differs = !base.differs.written.is_empty() || !base.differs.removed.is_empty();
+        if self.wanted.request.series.is_empty() && !differs {
+            self.bare(delta, base)
+        } else {
+            drop(base);
+            self.in_overlay(delta, ladder)
+        }
+    }
+
+    /// A kernel without series is the base itself.
+    fn bare(&self, delta: &Delta, base: Base) -> Result<(), KernelError> {
         if let Some(failure) = base.state.failure {
             return Err(KernelError::Build(Box::new(failure)));
         }
@@ -224,8 +241,35 @@ impl Work<'_> {
         self.store(delta, &[&build])
     }
 
-    /// Whether the base's configuration may not be the right one for the patched tree.
-    pub(super) fn may_change_config(&self, delta: &Delta) -> bool {
+    /// What the base's tree lacks: what its source differs in, and what the series change.
+    pub(super) fn changes(&self, delta: &Delta, base: &Base) -> Changes {
+        let patched: BTreeSet<&PathBuf> = delta.written.iter().chain(&delta.removed).collect();
+        let mut changes = Changes::default();
+        let (own, pristine) = (&base.differs, &self.pristine);
+        // What goes and comes back as something else is removed first, whoever writes it.
+        changes
+            .removed
+            .extend(own.removed.iter().chain(&delta.removed).cloned());
+        let entry = |manifest: &Manifest, path: &PathBuf| manifest.entries.get(path).copied();
+        let unpatched = own.written.iter().filter(|path| !patched.contains(path));
+        changes.written.extend(unpatched.filter_map(|path| {
+            Some((
+                path.clone(),
+                pristine.tree.join(path),
+                entry(&pristine.manifest, path)?,
+            ))
+        }));
+        if let Some(dir) = delta.dir() {
+            let written = delta.written.iter();
+            changes.written.extend(
+                written.filter_map(|path| Some((path.clone(), dir.join(path), entry(&delta.after, path)?))),
+            );
+        }
+        changes
+    }
+
+    /// Whether the base's configuration may not be the right one for the changed tree.
+    pub(super) fn may_change_config(&self, changes: &Changes) -> bool {
         let matters = |path: &PathBuf| {
             kconfig::is_kconfig(path)
                 || path.starts_with("scripts")
@@ -234,8 +278,8 @@ impl Work<'_> {
                     .extension()
                     .is_some_and(|e| ["c", "h", "S", "rst", "txt"].iter().any(|x| e == *x))
         };
-        !self.wanted.merged.is_known(&self.pristine.symbols)
-            || delta.written.iter().chain(&delta.removed).any(matters)
+        let written = changes.written.iter().map(|(path, ..)| path);
+        !self.wanted.merged.is_known(&self.pristine.symbols) || written.chain(&changes.removed).any(matters)
     }
 
     /// Without the sandbox: the worktree is moved to the patched files and built as it is.

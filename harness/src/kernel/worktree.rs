@@ -67,6 +67,14 @@ impl Worktree {
         serde_json::from_slice(&std::fs::read(self.place.join("state.json")).ok()?).ok()
     }
 
+    /// What its tree holds; none where that is not known without reading it.
+    pub(super) fn manifest(&self) -> Option<Manifest> {
+        if self.place.join("moving").exists() {
+            return None;
+        }
+        Manifest::load(&self.place.join("manifest")).ok()
+    }
+
     /// Says what it holds from now on.
     pub(super) fn settle(&self, state: &State) -> Result<(), KernelError> {
         let path = self.place.join("state.json");

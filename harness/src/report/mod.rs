@@ -24,6 +24,7 @@ mod words;
 pub use detection::detection;
 pub use format::{Format, ReportError, render, write};
 pub use history::history_table;
+pub(crate) use html::hides;
 pub use json::Json;
 pub use plain::Plain;
 pub use table::table;

@@ -118,6 +118,7 @@ impl Reporter for Terminal {
             | Event::SeriesStep(_)
             | Event::Series(_)
             | Event::Interrupted
+            | Event::Stopping { .. }
             | Event::Summary(_) => {}
         }
         if let Event::Summary(_) = event {

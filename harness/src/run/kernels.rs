@@ -13,7 +13,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// What came of making a kernel.
-pub(super) enum Made {
+#[derive(Debug)]
+pub enum Made {
     /// It can be booted.
     Ready {
         /// The kernel; it stays in the cache while this lives.
@@ -30,15 +31,25 @@ pub(super) async fn make(
     config: &Config,
     name: &str,
     events: mpsc::Sender<Event>,
-    mut cancel: watch::Receiver<bool>,
+    cancel: watch::Receiver<bool>,
 ) -> Made {
     let Some(spec) = config.plan.kernels.get(name) else {
         return Made::Failed(infra(format!("the plan has no kernel {name}")));
     };
-    let request = match request(config, spec) {
-        Ok(request) => request,
-        Err(e) => return Made::Failed(series_verdict(&e)),
-    };
+    match request(config, spec) {
+        Ok(request) => make_requested(config, name, request, events, cancel).await,
+        Err(e) => Made::Failed(series_verdict(&e)),
+    }
+}
+
+/// Finds or makes a kernel; `name` is what events call it.
+pub(super) async fn make_requested(
+    config: &Config,
+    name: &str,
+    request: kernel::Request,
+    events: mpsc::Sender<Event>,
+    mut cancel: watch::Receiver<bool>,
+) -> Made {
     let stop = Cancel::default();
     let (cache, halt) = (config.cache.clone(), stop.clone());
     let kernel = name.to_owned();
@@ -56,7 +67,7 @@ pub(super) async fn make(
     let mut making = tokio::task::spawn_blocking(move || kernel::ensure(&request, &cache, &progress, &halt));
     let ended = tokio::select! {
         ended = &mut making => ended,
-        _ = cancel.wait_for(|stop| *stop) => {
+        () = stopped(&mut cancel) => {
             stop.stop();
             making.await
         }
@@ -69,6 +80,11 @@ pub(super) async fn make(
         Ok(Err(e)) => Made::Failed(verdict(&e)),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
+}
+
+/// Waits until somebody says stop; what is borrowed for looking is given back at once.
+async fn stopped(cancel: &mut watch::Receiver<bool>) {
+    let _ = cancel.wait_for(|stop| *stop).await;
 }
 
 /// A kernel that is there, and its record.
@@ -109,7 +125,7 @@ pub(crate) fn note_words(note: &Note) -> String {
     format!("{}/{}{file}: {how}", note.series, note.patch)
 }
 
-/// What a kernel of the matrix asks of `kernel`.
+/// What a kernel of a matrix is made of.
 pub(super) fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Request, SeriesError> {
     let place = |reference: &Reference, dir: &str, suffix: &str| match reference {
         Reference::Named(name) => config.root.join(dir).join(format!("{name}{suffix}")),
@@ -133,7 +149,8 @@ pub(super) fn request(config: &Config, spec: &KernelSpec) -> Result<kernel::Requ
     })
 }
 
-fn source(spec: &SourceSpec) -> Source {
+/// A matrix's word for a source, as something that can be had.
+pub(super) fn source(spec: &SourceSpec) -> Source {
     match spec {
         SourceSpec::Debian { package } => Source::Debian {
             package: package.clone(),

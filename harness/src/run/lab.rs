@@ -62,6 +62,7 @@ impl<'a> Lab<'a> {
             cells: 0,
             kernels: lab.config.plan.kernels.len(),
             done: 0,
+            notes: Vec::new(),
         };
         lab.event(&started)?;
         Ok(lab)
@@ -85,6 +86,7 @@ impl<'a> Lab<'a> {
             spec: dir.path().join("spec.yaml"),
             root: config.root.clone(),
             cells: self.cells.iter().map(|cell| cell.id.clone()).collect(),
+            shard: None,
             agent: agent::hash().to_owned(),
             patchproof: env!("CARGO_PKG_VERSION").to_owned(),
             args: config.args.clone(),
@@ -297,6 +299,7 @@ impl<'a> Lab<'a> {
             cells: std::mem::take(&mut self.cells),
             kernels: std::mem::take(&mut self.kernels),
             not_run: Vec::new(),
+            not_run_why: None,
             exit,
         };
         self.dir.summary(&summary)?;

@@ -98,6 +98,7 @@ impl Culprit {
             build_s: 0.0,
             boot_s: 2.0,
             run_s,
+            seen: None,
         });
     }
 

@@ -324,8 +324,11 @@ mod tests {
         let bad = take(&[&format!("{EXAMPLES}/zswap-bad.mbox")]).expect("a series");
         let titles: Vec<&str> = bad.parts.iter().map(|p| p.patch.subject.as_str()).collect();
         assert_eq!(titles.len(), 5);
-        assert_eq!(titles[2], "mm/zswap: leave loaded folios clean");
-        assert_eq!(bad.title, "mm/zswap: cheaper loads");
+        assert_eq!(
+            titles[2],
+            "mm/zswap: compress under the lock, allocate without it"
+        );
+        assert_eq!(bad.title, "mm/zswap: shorter critical sections");
         assert_eq!(
             bad.base_commit.as_deref(),
             Some("adc218676eef25575469234709c2d87185ca223a")

@@ -14,7 +14,7 @@ use crate::host::Mode;
 use crate::judge::Rule;
 use crate::kernel::{Built, Ladder};
 use crate::plan::{self, Plan};
-use crate::run::{Config, Event, Lab, RunError, Summary, Until};
+use crate::run::{Config, Event, Lab, Limits, RunError, Summary, Until};
 use crate::source::{Cache, Cancel, Mailbox};
 use crate::spec::{self, Folders, Spec};
 use crate::store::{RunDir, StoreError};
@@ -134,6 +134,7 @@ pub async fn check(
         cache: wishes.cache.clone(),
         sandbox: wishes.sandbox,
         cores: wishes.cores,
+        limits: Limits::default(),
         freeze: false,
         args: wishes.args.clone(),
     };

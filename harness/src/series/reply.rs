@@ -23,6 +23,8 @@ pub struct Circumstances {
 
 /// Longest line of text that we wrap at.
 const WIDTH: usize = 75;
+/// Longest line that is quoted.
+const EVIDENCE_CHARS_MAX: usize = 400;
 /// Most lines of evidence.
 const EVIDENCE_MAX: usize = 40;
 
@@ -408,6 +410,7 @@ fn quote(out: &mut String, lines: &[String]) {
     for line in lines {
         let tame: String = line
             .chars()
+            .take(EVIDENCE_CHARS_MAX)
             .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
             .collect();
         let _ = writeln!(out, "    {}", tame.trim_end());

@@ -14,7 +14,8 @@ use std::time::Duration;
 /// Reading a whole kernel tree out of a pack takes seconds.
 const GIT_DEADLINE: Duration = Duration::from_secs(600);
 
-fn git(repo: &Path) -> Cmd {
+/// git on a repository that is only read, and whose hooks and configuration of the host's are not used.
+pub(super) fn git(repo: &Path) -> Cmd {
     Cmd::new("git")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -33,11 +34,11 @@ fn git(repo: &Path) -> Cmd {
         .deadline(GIT_DEADLINE, "git to read the repository")
 }
 
-fn said(done: &Finished) -> String {
+pub(super) fn said(done: &Finished) -> String {
     String::from_utf8_lossy(&done.stderr).trim().to_owned()
 }
 
-fn failed(repo: &Path, done: &Finished) -> SourceError {
+pub(super) fn failed(repo: &Path, done: &Finished) -> SourceError {
     SourceError::Git {
         repo: repo.to_path_buf(),
         said: said(done),

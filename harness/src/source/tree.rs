@@ -11,7 +11,7 @@ use super::identity::{Identity, Origin};
 use super::job::Cancel;
 use super::manifest::{self, Entry, Kind, Manifest, StatCache};
 use super::room::Room;
-use super::{SourceError, git, patch};
+use super::{SourceError, git, gitlinked, patch};
 use crate::host::{Cmd, Mode};
 use std::collections::BTreeSet;
 use std::io;
@@ -85,8 +85,13 @@ fn make(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Resu
             read_all(&tree)?
         }
         Origin::GitTree { repo, tree: hash } => {
-            git::checkout(repo, hash, &tree, &scratch.path().join("index"), cancel)?;
-            read_all(&tree)?
+            match gitlinked::checkout(repo, hash, &tree, &scratch, cache, cancel)? {
+                Some(manifest) => manifest,
+                None => {
+                    git::checkout(repo, hash, &tree, &scratch.path().join("index"), cancel)?;
+                    read_all(&tree)?
+                }
+            }
         }
         Origin::Snapshot { dir, manifest } => {
             snapshot(dir, manifest, &tree, cache)?;
@@ -103,8 +108,8 @@ fn make(identity: &Identity, cache: &Cache, mode: Mode, cancel: &Cancel) -> Resu
         .save(&made.join("manifest"))
         .map_err(failed("write", &made.join("manifest")))?;
     cache.publish(Shelf::Sources, &identity.id, &made)?;
-    if let Origin::Snapshot { dir, .. } = &identity.origin {
-        let last = last_snapshot(cache, dir);
+    if let Origin::Snapshot { dir: from, .. } | Origin::GitTree { repo: from, .. } = &identity.origin {
+        let last = last_snapshot(cache, from);
         crate::host::fs::write_atomic(&last, identity.id.as_bytes()).map_err(failed("write", &last))?;
     }
     Ok(())
@@ -210,7 +215,8 @@ fn unpack(
     Ok(())
 }
 
-fn last_snapshot(cache: &Cache, dir: &Path) -> PathBuf {
+/// Where the source is noted that was last made of a folder or a repository.
+pub(super) fn last_snapshot(cache: &Cache, dir: &Path) -> PathBuf {
     let name = blake3::hash(dir.as_os_str().as_encoded_bytes()).to_hex();
     cache.root().join("stat").join(format!("{}.last", &name[..16]))
 }

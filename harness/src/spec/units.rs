@@ -31,7 +31,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     size(text)
 }
 
-/// Reads a duration as matrices write it: `90s`, `5m`.
+/// Reads a duration as YAML and the command line spell it: `90s`, `2h`.
 ///
 /// # Errors
 /// What is wrong with it: a fragment that fits after the name of what was given.

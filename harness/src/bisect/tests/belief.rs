@@ -176,3 +176,27 @@ fn what_it_states_comes_true() {
         );
     }
 }
+
+#[test]
+fn the_time_that_is_left_is_of_the_right_size_and_runs_out() {
+    let history = linear(128);
+    let mut search = Search::new(history.clone(), &[], Rule::default()).unwrap();
+    assert_eq!(search.left_s(), None, "the ends come first");
+    let (mut first, mut last) = (None, None);
+    while let Step::Try(choice) = search.step(&[]) {
+        let nth = search.next_nth(choice.commit, &[]);
+        let outcome = kernel(&history, 77, 0.6, choice.commit, nth);
+        search.record(trial(choice.commit, nth, outcome)).unwrap();
+        if let Some(left_s) = search.left_s() {
+            first = first.or(Some((left_s, search.spent_s())));
+            last = Some(left_s);
+        }
+    }
+    let (told_s, before_s) = first.unwrap();
+    let took_s = search.spent_s() - before_s;
+    assert!(
+        (0.3..3.0).contains(&(told_s / took_s)),
+        "{told_s} s were told, {took_s} s it took"
+    );
+    assert!(last.unwrap() < told_s / 4.0, "{last:?} at the end");
+}

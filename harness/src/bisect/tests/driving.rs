@@ -96,7 +96,7 @@ fn fresh() -> Search {
 }
 
 fn drive_all(search: &mut Search, fake: &mut Fake) -> Result<Driven, DriveError> {
-    now(drive(search, fake, |_| Ok(())))
+    now(drive(search, fake, |_| Ok(()), |_| ()))
 }
 
 #[test]
@@ -154,12 +154,16 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same() {
         let (mut search, mut fake) = (fresh(), Fake::new(1));
         fake.left = stop;
         let mut kept: Vec<Trial> = Vec::new();
-        let end = now(drive(&mut search, &mut fake, |trial| {
+        let mut shown = 0;
+        let keep = |trial: &Trial| {
             kept.push(trial.clone());
             Ok(())
+        };
+        let end = now(drive(&mut search, &mut fake, keep, |search| {
+            shown = search.log().len()
         }));
         assert_eq!(end.unwrap(), Driven::Stopped);
-        assert_eq!(kept.len(), stop);
+        assert_eq!((kept.len(), shown), (stop, stop));
         // A new process: only what was kept is there.
         let mut search = fresh();
         kept.into_iter().for_each(|trial| search.record(trial).unwrap());
@@ -177,7 +181,7 @@ fn what_breaks_is_told_and_costs_no_trial() {
     assert!(search.log().is_empty() && fake.cancelled);
     let (mut search, mut fake) = (fresh(), Fake::new(1));
     let full = |_: &Trial| Err(std::io::Error::other("full"));
-    let error = now(drive(&mut search, &mut fake, full)).unwrap_err();
+    let error = now(drive(&mut search, &mut fake, full, |_| ())).unwrap_err();
     assert_eq!(error.to_string(), "a finished trial could not be kept");
     // It does not count: resuming runs it again.
     assert!(search.log().is_empty() && fake.cancelled);

@@ -52,6 +52,7 @@ fn trial(commit: usize, nth: u32, outcome: Outcome) -> Trial {
         build_s: if nth == 0 { 60.0 } else { 0.0 },
         boot_s: 3.0,
         run_s,
+        seen: None,
     }
 }
 
