@@ -194,6 +194,9 @@ fn the_time_that_is_left_is_of_the_right_size_and_runs_out() {
     }
     let (told_s, before_s) = first.unwrap();
     let took_s = search.spent_s() - before_s;
-    assert!((0.3..3.0).contains(&(told_s / took_s)), "{told_s} s were told, {took_s} s it took");
+    assert!(
+        (0.3..3.0).contains(&(told_s / took_s)),
+        "{told_s} s were told, {took_s} s it took"
+    );
     assert!(last.unwrap() < told_s / 4.0, "{last:?} at the end");
 }
