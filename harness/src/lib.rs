@@ -4,6 +4,7 @@
 //! frames) → `verdict` → `report`. `run` drives it and alone owns concurrency; `store` keeps it.
 
 pub mod bisect;
+pub mod ci;
 pub mod cli;
 pub mod console;
 pub mod host;

@@ -52,3 +52,9 @@ pub fn pool() -> Result<Pool> {
         bytes: file::number(Path::new(DEBUG).join("pool_total_size"))?,
     })
 }
+
+/// Pages written back since boot by zswap's own count; `None` where the kernel does not show it.
+#[must_use]
+pub fn written_back() -> Option<u64> {
+    file::number(Path::new(DEBUG).join("written_back_pages")).ok()
+}

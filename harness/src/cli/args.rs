@@ -30,6 +30,9 @@ Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
   patchproof run --resume last
+  patchproof run my.yaml --time-budget 30min --fail-fast
+  patchproof run my.yaml --filter 'fixed.*' --repeat-until-fail
+  patchproof run my.yaml --shard 2/4 --durations durations.json
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
     /// Runs one cell of an earlier run again: same kernel, seed and parameters
@@ -53,7 +56,8 @@ Examples:
 Examples:
   patchproof history
   patchproof history pressure.zswap_writeback
-  patchproof history 'small@qemu.*' --json")]
+  patchproof history 'small@qemu.*' --json
+  patchproof history --durations > durations.json")]
     History(History),
     /// Boots a kernel under virtme-ng and logs in over SSH
     #[command(after_help = "\
@@ -75,7 +79,16 @@ command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line t
     #[command(after_help = super::hunt_args::STEP_HELP)]
     Step(Box<super::hunt_args::Step>),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
-    List(List),
+    #[command(after_help = super::plan_args::LIST_HELP)]
+    List(super::plan_args::List),
+    /// Joins the runs of all shards into one
+    #[command(after_help = super::plan_args::MERGE_HELP)]
+    Merge(super::plan_args::Merge),
+    /// Writes what another CI system needs to run a matrix on several hosts
+    #[command(after_help = super::plan_args::CI_HELP)]
+    Ci(super::plan_args::Ci),
+    /// Prints the JSON schema of matrix files, with which editors complete them
+    Schema,
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
     #[command(after_help = "\
 Examples:
@@ -95,6 +108,7 @@ Whether the accelerator works is found out by booting a kernel of the cache, whe
     #[command(after_help = "\
 Examples:
   patchproof console console.log
+  patchproof console --vmlinux ~/.cache/patchproof/kernels/KEY/vmlinux console.log
   patchproof console --json runs/*/cells/*/attempt-1/console.log")]
     Console(Console),
 }
@@ -124,10 +138,12 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
     /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root", "shard"])]
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) bounds: super::plan_args::Bounds,
     #[command(flatten)]
     pub(super) left: Left,
     /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
@@ -190,6 +206,9 @@ pub(super) struct History {
     /// Only the newest runs, so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(super) limit: u32,
+    /// Writes what cells and kernels took, as JSON: what a matrix can be split with the same way everywhere
+    #[arg(long, conflicts_with = "case")]
+    pub(super) durations: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -243,12 +262,6 @@ pub(super) struct Shell {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    pub(super) what: Selection,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct Cache {
     #[command(subcommand)]
     pub(super) what: CacheCommand,
@@ -271,6 +284,9 @@ pub(super) struct Console {
     /// Saved kernel logs
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+    /// Shows each report's stack with file and line, and what was inlined, from this kernel's debug information
+    #[arg(long, value_name = "FILE")]
+    pub(super) vmlinux: Option<PathBuf>,
 }
 
 fn report(text: &str) -> Result<(Format, PathBuf), String> {

@@ -3,12 +3,15 @@
 mod args;
 mod bisect;
 mod cache;
+mod ci;
 mod console;
 mod doctor;
 mod history;
 mod hunt_args;
 mod hunt_cell;
 mod list;
+mod merge;
+mod plan_args;
 mod report;
 mod run;
 mod shell;
@@ -43,6 +46,9 @@ pub fn main() -> ExitCode {
         Command::Bisect(what) => bisect::bisect(&what, json),
         Command::Step(what) => Ok(step::run(&what, json)),
         Command::List(what) => list::list(&what, json),
+        Command::Merge(what) => merge::merge(&what, json),
+        Command::Ci(what) => ci::ci(&what, json),
+        Command::Schema => list::schema(),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

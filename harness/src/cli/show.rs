@@ -2,14 +2,15 @@
 
 use crate::host::dirs::DirsError;
 use crate::hunt::HuntError;
+use crate::kernel::lines::LinesError;
 use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
 use crate::source::CacheError;
 use crate::spec::SpecError;
-use crate::store::StoreError;
 use crate::store::history::HistoryError;
+use crate::store::{MergeError, StoreError};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -57,7 +58,19 @@ pub(super) enum Failure {
     Shell(#[from] ShellError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Lines(#[from] LinesError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Ssh(#[from] SshError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ci(#[from] crate::ci::Unfit),
+    #[error("{path} holds no durations: {why}", path = .0.display(), why = .1)]
+    #[diagnostic(help("`patchproof history --durations` writes such a file"))]
+    Durations(PathBuf, String),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Hunt(#[from] HuntError),
@@ -75,7 +88,9 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::NoTarget(_) => 2,
+            Self::NoTarget(_) | Self::Durations(..) | Self::Ci(_) => 2,
+            Self::Merge(MergeError::Store(_)) => 3,
+            Self::Merge(_) => 2,
             Self::Hunt(error) if error.is_usage() => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
@@ -85,6 +100,7 @@ impl Failure {
             | Self::Cache(_)
             | Self::Dirs(_)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
             | Self::Hunt(_)
             | Self::File(..)
@@ -106,8 +122,12 @@ impl Failure {
             | Self::NoRoot(_)
             | Self::NoCell(_)
             | Self::NoTarget(_)
+            | Self::Merge(_)
+            | Self::Durations(..)
+            | Self::Ci(_)
             | Self::Limit(..)
             | Self::Shell(_)
+            | Self::Lines(_)
             | Self::Ssh(_)
             | Self::Hunt(_)
             | Self::File(..)

@@ -16,6 +16,9 @@ pub struct StackFrame {
     /// Offset into the function, in bytes, where printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// Size of the function as the kernel knows it, in bytes, where printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// The module it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
@@ -24,6 +27,9 @@ pub struct StackFrame {
     pub source: Option<String>,
     /// False for a `?` frame: found on the stack, but not proved to be a caller.
     pub reliable: bool,
+    /// A program counter: where execution stood, not where a call would have returned to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
 }
 
 impl StackFrame {
@@ -31,6 +37,12 @@ impl StackFrame {
     #[must_use]
     pub fn function(&self) -> String {
         canonical(&self.symbol)
+    }
+
+    /// Whether a symbolizer added the frame: its function was inlined into the next.
+    #[must_use]
+    pub fn is_inlined(&self) -> bool {
+        self.offset.is_none() && self.source.is_some()
     }
 }
 
@@ -47,13 +59,26 @@ pub(super) enum Item {
     WildPc,
     /// A stack of the reported context follows, maybe with its first frame on the same line.
     Main(Option<StackFrame>),
-    /// A stack of something else follows (who allocated, who held, what another CPU does).
-    Other,
+    /// A stack of something else follows.
+    Other(Of),
     /// Nothing to do with stacks.
     Text,
 }
 
-const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?[0-9a-f]{1,6}(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?";
+/// Whose stack a section is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The reported context's own.
+    Reported,
+    /// Who was given the page that the report is about.
+    Owner,
+    /// How a lock became unsafe.
+    Became,
+    /// Anybody else: who allocated, who held, what another CPU does.
+    Else,
+}
+
+const SYMBOL: &str = r"(?P<f>(?:[A-Za-z_$.][\w$.:]*|(?:_)?<[^+\[\]]{1,200}>[\w$.:<>]*))\+(?:0x)?(?P<o>[0-9a-f]{1,6})/(?:0x)?(?P<z>[0-9a-f]{1,6})(?: \[(?P<m>[\w-]+)[^\]]*\])?(?: (?P<src>[\w./+-]+\.(?:c|h|S|rs):\d+))?(?: \(unreliable\))?";
 
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
@@ -70,8 +95,13 @@ static INLINE: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PC: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
-        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|PC is at|pc ?:|NIP|epc ?:|ra ?:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](:])??{SYMBOL}"
+        r"^\s*(?:RIP:?|EIP:?|IP:|EIP is at|[Pp][Cc] is at|[Pp][Cc] ?:|TPC:|NIP|epc ?:|ERA:?|IAOQ\[0\]:|Krnl PSW ?:)\s(?:[^+]{{0,60}}[\s\](:<])??{SYMBOL}"
     ))
+});
+static WILD_PC: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"^\s*(?:RIP: 0010:|[RE]?IP: |EIP is at |PC is at |pc : |epc : |NIP )\s*(?:\[<\s*(?:[0-9a-f]+|\(null\))>\]\s*)?(?:0x[0-9a-f]+|\(null\))",
+    )
 });
 static MAIN: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -90,12 +120,19 @@ fn regex(pattern: &str) -> Regex {
 
 fn frame(c: &Captures<'_>) -> StackFrame {
     let text = |name| c.name(name).map(|m| m.as_str().to_owned());
+    let number = |name| {
+        c.name(name)
+            .and_then(|m| u64::from_str_radix(m.as_str(), 16).ok())
+    };
     StackFrame {
         symbol: text("f").unwrap_or_default(),
-        offset: c.name("o").and_then(|o| u64::from_str_radix(o.as_str(), 16).ok()),
+        offset: number("o"),
+        size: number("z"),
         module: text("m"),
         source: text("src"),
-        reliable: c.name("q").is_none(),
+        reliable: c.name("q").is_none()
+            && !c.get(0).is_some_and(|all| all.as_str().ends_with("(unreliable)")),
+        exact: false,
     }
 }
 
@@ -108,7 +145,10 @@ pub(super) fn item(text: &str) -> Item {
     // Cheap tests first: most lines are neither.
     if text.contains("+0x") || text.contains('/') {
         if let Some(c) = PC.captures(text) {
-            return Item::Pc(frame(&c));
+            return Item::Pc(StackFrame {
+                exact: true,
+                ..frame(&c)
+            });
         }
         if text.contains(" from ")
             && let Some(c) = ARM.captures(text)
@@ -121,9 +161,11 @@ pub(super) fn item(text: &str) -> Item {
             let callee = StackFrame {
                 symbol: callee,
                 offset: None,
+                size: None,
                 module: None,
                 source: None,
                 reliable: true,
+                exact: false,
             };
             return Item::Pair(callee, frame(&c));
         }
@@ -134,13 +176,17 @@ pub(super) fn item(text: &str) -> Item {
             return Item::Frame(frame(&c));
         }
     }
-    if text.starts_with("RIP: 0010:0x") || text.starts_with("PC is at 0x") || text.starts_with("pc : 0x") {
+    if WILD_PC.is_match(text) {
         return Item::WildPc;
     }
-    if OTHER.is_match(text) {
-        Item::Other
-    } else {
+    if !OTHER.is_match(text) {
         Item::Text
+    } else if text.trim_start().starts_with("page last allocated") {
+        Item::Other(Of::Owner)
+    } else if text.contains(" which became ") {
+        Item::Other(Of::Became)
+    } else {
+        Item::Other(Of::Else)
     }
 }
 
@@ -167,14 +213,9 @@ pub(super) fn symbol_in(text: &str) -> Option<StackFrame> {
     ANY.captures(text).map(|c| frame(&c))
 }
 
-/// Whether a symbol is the wrapper by which a system call enters the kernel.
-pub(super) fn is_syscall(symbol: &str) -> bool {
-    SYSCALL.is_match(symbol.split('.').next().unwrap_or(symbol))
-}
-
 static SYSCALL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc|loongarch)_(?:compat_)?(?P<sys>sys_\w+)|(?:compat_|__(?:se|do)_(?:compat_)?)?(?:SyS|sys)_(?P<se>\w+)|SYSC_(?P<sysc>\w+))$",
+        r"^(?:__(?:x64|ia32|x32|arm64|arm|riscv|s390x?|powerpc|loongarch|mips|sh)_(?P<entry>(?:compat_)?sys_\w+)|(?:compat_)?(?:SyS|SYSC)_(?P<old>\w+)|__(?:se|do)_(?:compat_)?sys_(?P<body>\w+)|(?:(?:__|___|____|k|)sys_)(?P<inner>\w+))$",
     )
 });
 
@@ -194,18 +235,10 @@ pub(super) fn canonical(symbol: &str) -> String {
     let Some(c) = SYSCALL.captures(name) else {
         return name.to_owned();
     };
-    if let Some(sys) = c.name("sys") {
-        return sys.as_str().to_owned();
-    }
-    let bare = c
-        .name("se")
-        .or_else(|| c.name("sysc"))
-        .map_or(name, |m| m.as_str());
-    if name.starts_with("sys_") {
-        name.to_owned()
-    } else {
-        bare.to_owned()
-    }
+    let named = ["entry", "old", "body", "inner"]
+        .into_iter()
+        .find_map(|part| c.name(part));
+    named.map_or(name, |m| m.as_str()).to_owned()
 }
 
 #[cfg(test)]
@@ -216,7 +249,7 @@ mod tests {
         match item(text) {
             Item::Frame(f) | Item::Pc(f) | Item::Main(Some(f)) => Some((f.symbol, f.reliable)),
             Item::Pair(callee, caller) => Some((format!("{} < {}", callee.symbol, caller.symbol), true)),
-            Item::Main(None) | Item::WildPc | Item::Other | Item::Text => None,
+            Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Text => None,
         }
     }
 
@@ -250,7 +283,7 @@ mod tests {
         );
         check(
             "[c0000000f7a2bb30] [c000000000a8f0a4] .zs_free+0x1c/0x80 (unreliable)",
-            Some((".zs_free", true)),
+            Some((".zs_free", false)),
         );
         check(
             "([<000000000011cdb4>] zs_free+0x1c/0x80)",
@@ -282,7 +315,7 @@ mod tests {
             "-> #2 (lock){+.+.}:",
             "NMI backtrace for cpu 1",
         ] {
-            assert_eq!(item(text), Item::Other, "{text}");
+            assert_eq!(item(text), Item::Other(Of::Else), "{text}");
         }
         assert_eq!(item("Call trace:"), Item::Main(None));
         assert_eq!(item("  backtrace (crc 1f2e3d4c):"), Item::Main(None));
@@ -296,7 +329,11 @@ mod tests {
         check("__se_sys_read", "read");
         check("SyS_read", "read");
         check("compat_SyS_ioctl", "ioctl");
-        check("sys_read", "sys_read");
+        check("sys_read", "read");
+        check("__sys_sendmsg", "sendmsg");
+        check("ksys_read", "read");
+        check("__arm64_compat_sys_ioctl", "compat_sys_ioctl");
+        check("sysfs_remove", "sysfs_remove");
         check(".ppc_func", "ppc_func");
         check("<a::b as c.d>::e", "<a::b as c.d>::e");
     }

@@ -8,6 +8,7 @@
 
 mod allow;
 mod blame;
+mod entry;
 mod frame;
 mod helper;
 mod line;
@@ -16,10 +17,13 @@ mod report;
 mod rule;
 mod rules;
 mod scan;
+mod source;
+mod stacks;
 
 pub use allow::{Allow, AllowEntry, AllowError, Allowlist};
 pub use frame::StackFrame;
 pub use line::{Caller, LINE_LEN_MAX, Line, Lines, lines, marks};
+pub use source::{SourcePlace, frames_in, placed};
 
 use serde::{Deserialize, Serialize};
 

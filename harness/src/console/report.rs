@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::blame::{Stacks, guilty};
+use super::blame::{guilty, proven};
 use super::frame::{self, StackFrame};
 use super::helper::{Family, is_helper};
 use super::line::Line;
 use super::rule::{Blame, Stands};
 use super::scan::{Body, Start};
+use super::stacks::Stacks;
 use super::{Kind, REPORT_LEN_MAX, Splat, TITLE_LEN_MAX};
 
 /// Most frames of a splat's stack.
@@ -77,10 +78,15 @@ impl<'a> Reading<'a> {
             Blame::LastFunction => lost,
             Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => lost,
             Blame::Stack
+            | Blame::Header
             | Blame::Trap
+            | Blame::Hung
             | Blame::Entry
+            | Blame::Interrupted
             | Blame::AtLine
-            | Blame::FirstSection
+            | Blame::AtLines
+            | Blame::Became
+            | Blame::Owner
             | Blame::CallerIs => lost || !self.stacks.has_frames(),
         }
     }
@@ -218,13 +224,11 @@ pub(super) fn telling_frames(stack: &[StackFrame]) -> Vec<String> {
         Family::Alloc,
         Family::Lock,
         Family::Container,
-        Family::Sched,
-        Family::Tick,
-        Family::Core,
         Family::Defer,
+        Family::Object,
+        Family::Sched,
     ];
-    let names = stack.iter().filter(|f| f.reliable).map(StackFrame::function);
-    names
+    proven(stack)
         .filter(|f| !is_helper(f, ALL))
         .take(TELLING_FRAMES)
         .collect()

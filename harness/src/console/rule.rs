@@ -15,16 +15,26 @@ use super::helper::Family;
 pub(super) enum Blame {
     /// The report is about no function in particular.
     Nobody,
+    /// The function that the header names, whatever it is: the kernel has chosen it already.
+    Header,
     /// The first frame that is not a helper: header, stack.
     Stack,
     /// The same, but nothing that was printed before the program counter counts.
     Trap,
+    /// What a blocked task waits for: the grace period or the big lock, else the first who waits.
+    Hung,
     /// The operation's entry point: where it was sampled says little, what it was about does.
     Entry,
-    /// The place that `… at: func+0x1/0x2` names after the header; else the stack.
+    /// The entry point of what a timer interrupt found running.
+    Interrupted,
+    /// The place that the first `… at: func+0x1/0x2` names below the header; else the stack.
     AtLine,
-    /// The first frame of the first stack, whatever section it stands in.
-    FirstSection,
+    /// The first of two such places that is not a helper; else the locks' own stacks.
+    AtLines,
+    /// The stack by which a lock `became` what it must not be.
+    Became,
+    /// Whoever the page in question was given to last; else the stack.
+    Owner,
     /// The function named by `caller is func+…`; else the stack.
     CallerIs,
     /// The function named by `last function: func`.

@@ -17,6 +17,7 @@ mod failure;
 mod fit;
 pub mod fragment;
 mod keep;
+pub mod lines;
 mod make;
 mod near;
 mod record;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-use super::{evidence, shell};
+use super::{evidence, lines, shell};
 
 /// Times a cell is tried when the host or the harness broke. A finding is never tried away.
 const ATTEMPTS_MAX: u32 = 2;
@@ -174,7 +174,9 @@ impl Run<'_> {
         let (news, heard) = mpsc::channel(NEWS_WAITING_MAX);
         let boot = machine::boot(&config, news, cancel);
         let (run, ()) = tokio::join!(boot, self.tell(heard, events, &choice, &backend));
-        self.judge(&config, &run, evidence_dir)
+        let (verdict, figures, worth_another) = self.judge(&config, &run, evidence_dir);
+        let verdict = lines::put(verdict, &self.kernel.dir.join("vmlinux"), &run.console).await;
+        (verdict, figures, worth_another)
     }
 
     async fn accel(&self) -> AccelChoice {

@@ -56,7 +56,7 @@ fn missing(params: &ZswapPressure) -> Option<&'static str> {
         (!zswap::available(), "zswap (CONFIG_ZSWAP)"),
         (
             !counts,
-            "the zswpwb counter of /proc/vmstat (CONFIG_VM_EVENT_COUNTERS)",
+            "a count of what zswap writes back (zswpwb in /proc/vmstat, or zswap's debugfs files)",
         ),
         (
             params.shrinker && !zswap::has("shrinker_enabled"),

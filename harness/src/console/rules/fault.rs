@@ -1,6 +1,6 @@
 //! Faults, failed assertions, panics, and whatever else begins with `BUG: `.
 
-use super::{FAULT, STALL};
+use super::{ASSERT, ATOMIC, FAULT, PAGES};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, from_kernel, rule, when};
 
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_[\w.]+\+0x)",
             "BUG: corrupted list in {f}",
             Blame::Trap,
             FAULT,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/usercopy\.c:\d+|usercopy_abort[\w.]*\+0x)",
             "BUG: bad usercopy in {f}",
             Blame::Trap,
             FAULT,
@@ -39,39 +39,39 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"\b[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_\w+\+0x)",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S*/)?(?:mm/page_table_check\.c:\d+|_*page_table_check_[\w.]+\+0x)",
             "BUG: page table check failed in {f}",
             Blame::Trap,
-            FAULT,
+            PAGES,
         ),
     ),
     when(
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
+            r"(?:^|[^\w\x22\x27`=(/])[Kk]ernel BUG at (?:\S+:\d+|(?P<f>\S+\+0x\S+))",
             "kernel BUG in {f}",
             Blame::Trap,
-            FAULT,
+            ASSERT,
         ),
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle kernel NULL pointer dereference|^BUG: (?:kernel |Kernel )NULL pointer dereference",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle kernel NULL pointer dereference|^BUG: (?:kernel |Kernel )NULL pointer dereference",
         "BUG: unable to handle kernel NULL pointer dereference in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle kernel access to user memory",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle kernel access to user memory",
         "BUG: unable to handle kernel access to user memory in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\b[Uu]nable to handle (?:kernel paging request|page fault for address|kernel (?:data|unaligned) access|kernel execution of user|kernel instruction fetch|kernel fault|kernel pointer dereference)",
+        r"(?:^|[^\w\x22\x27`=(/])[Uu]nable to handle (?:kernel paging request|page fault for address|kernel (?:data|unaligned) access|kernel execution of user|kernel instruction fetch|kernel fault|kernel pointer dereference)",
         "BUG: unable to handle kernel paging request in {f}",
         Blame::Trap,
         FAULT,
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
         r"^BUG: (?:\w+ )?stack guard page was hit",
         "BUG: stack guard page was hit in {f}",
         Blame::Entry,
-        STALL,
+        FAULT,
     ),
     when(
         Stands::Trap,
@@ -114,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
             r"^[Kk]ernel stack overflow|^Insufficient stack space to handle exception",
             "kernel stack overflow in {f}",
             Blame::Entry,
-            STALL,
+            FAULT,
         ),
     ),
     rule(
@@ -213,7 +213,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Aftermath,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (Fatal exception)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (Fatal exception)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -223,7 +223,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Aftermath,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: ((?:\S+: )?panic_on_(?:warn|oops|taint|rcu_stall|io_nmi|unrecovered_nmi)|hung_task|softlockup|RCU Stall|Hard LOCKUP|Machine halted|Fatal hardware error|Aiee, killing interrupt handler)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: ((?:\S+: )?panic_on_(?:warn|oops|taint|rcu_stall|io_nmi|unrecovered_nmi)|hung_task|softlockup|RCU Stall|Hard LOCKUP|Machine halted|Fatal hardware error|Aiee, killing interrupt handler)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -231,23 +231,23 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"\bKernel panic - not syncing: (?:stack-protector: )?[Kk]ernel stack is corrupted in:? ?(?P<f>\S+)?",
+        r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (?:stack-protector: )?[Kk]ernel stack is corrupted in:? ?(?P<f>\S+)?",
         "kernel panic: stack is corrupted in {f}",
-        Blame::Trap,
+        Blame::Header,
         FAULT,
     ),
     rule(
         Kind::Oops,
-        r"\bKernel panic - not syncing: corrupted stack end detected",
+        r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: corrupted stack end detected",
         "kernel panic: corrupted stack end in {f}",
         Blame::Entry,
-        STALL,
+        ATOMIC,
     ),
     when(
         Stands::Panic,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (VFS: Unable to mount root fs)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (VFS: Unable to mount root fs)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],
@@ -257,7 +257,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Panic,
         rule(
             Kind::Oops,
-            r"\bKernel panic - not syncing: (.*?!|.*?)(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (.*?!|.*?)(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],

@@ -1,6 +1,6 @@
 //! Reports of tasks and CPUs that make no progress.
 
-use super::{HANG, STALL};
+use super::{ATOMIC, HANG, NOTICE, STALL};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, rule};
 
@@ -9,7 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Hang,
         r"^(?:rcu: )?INFO: rcu_?\w* (?:self-)?detected (?:expedited )?stalls? on CPU",
         "INFO: rcu detected stall in {f}",
-        Blame::Entry,
+        Blame::Interrupted,
         STALL,
     ),
     rule(
@@ -17,20 +17,20 @@ pub(super) const RULES: &[Rule] = &[
         r"^(?:NMI )?(?:watchdog: )?BUG: soft lockup - CPU",
         "BUG: soft lockup in {f}",
         Blame::Entry,
-        STALL,
+        NOTICE,
     ),
     rule(
         Kind::Hang,
         r"^(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog (?:detected hard LOCKUP|CPU:\d+ Hard LOCKUP)",
         "BUG: hard lockup in {f}",
         Blame::Entry,
-        STALL,
+        NOTICE,
     ),
     rule(
         Kind::Hang,
         r"^INFO: task .{1,64} blocked (?:in I/O wait )?(?:on an? \S+ likely owned by .* )?for more than \d+ seconds",
         "INFO: task hung in {f}",
-        Blame::Stack,
+        Blame::Hung,
         HANG,
     ),
     rule(
@@ -38,10 +38,11 @@ pub(super) const RULES: &[Rule] = &[
         r"^INFO: task .{1,64} can't die for more than \d+ seconds",
         "INFO: task can't die in {f}",
         Blame::Stack,
-        HANG,
+        ATOMIC,
     ),
+    // A reference that nobody gives back; the kernel goes on.
     rule(
-        Kind::Hang,
+        Kind::Oops,
         r"^unregister_netdevice: waiting for \S+ to become free",
         "unregister_netdevice: waiting for DEV to become free",
         Blame::Nobody,
@@ -58,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Hang,
         r"^(?:rcu: )?INFO: rcu_tasks(?:_\w+)? detected stalls on tasks",
         "INFO: rcu detected stall in {f}",
-        Blame::Entry,
+        Blame::Interrupted,
         STALL,
     ),
 ];

@@ -1,23 +1,31 @@
 //! Reports of the sanitizers and of the memory debugging in slab, page allocator and swap.
 
-use super::{FAULT, LEAK};
+use super::{FAULT, FREED, LEAK, NOTICE, PAGES, TRAVEL};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, rule, when};
 
 pub(super) const RULES: &[Rule] = &[
+    // What freed twice or freed what it should not stands above the allocator.
     rule(
         Kind::Kasan,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address)? in (?P<f>\S+)",
-        "KASAN: {1}{rw} in {f}",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KASAN: (?:double-free or )?(invalid-free|double-free) in (?P<f>\S+)",
+        "KASAN: {1} in {f}",
         Blame::Stack,
-        FAULT,
+        FREED,
     ),
     rule(
         Kind::Kasan,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address)? in (?P<f>\S+)",
         "KASAN: {1}{rw} in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
+    ),
+    rule(
+        Kind::Kasan,
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
+        "KASAN: {1}{rw} in {f}",
+        Blame::Stack,
+        NOTICE,
     ),
     when(
         Stands::Part,
@@ -29,51 +37,59 @@ pub(super) const RULES: &[Rule] = &[
             FAULT,
         ),
     ),
+    // Where the bytes leave the kernel, only the header says; the stack is of whoever sent them.
     rule(
         Kind::Kmsan,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KMSAN: ([a-z-]+) in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KMSAN: (kernel-usb-infoleak) in (?P<f>\S+)",
+        "KMSAN: {1} in {f}",
+        Blame::Header,
+        TRAVEL,
+    ),
+    rule(
+        Kind::Kmsan,
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KMSAN: ([a-z-]+) in (?P<f>\S+)",
         "KMSAN: {1} in {f}",
         Blame::Stack,
-        FAULT,
+        TRAVEL,
     ),
     rule(
         Kind::Kcsan,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)(?: / (?P<also>\S+))?",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KCSAN: (assert: race|data-race) in (?P<f>\S+)(?: / (?P<also>\S+))?",
         "KCSAN: {1} in {f}{also}",
-        Blame::Stack,
+        Blame::Header,
         FAULT,
     ),
     rule(
         Kind::Kfence,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?) in (?P<f>\S+)",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KFENCE: ([a-z -]+?) in (?P<f>\S+)",
         "KFENCE: {1} in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
     ),
     rule(
         Kind::Kfence,
-        r"(?:^|[^\w\x22\x27`=(])BUG: KFENCE: ([a-z -]+?)\s*$",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KFENCE: ([a-z -]+?)\s*$",
         "KFENCE: {1} in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
     ),
     rule(
         Kind::Ubsan,
         r"^UBSAN: Undefined behaviour in ",
         "UBSAN: undefined-behaviour in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
     ),
     rule(
         Kind::Ubsan,
         r"^UBSAN: ([a-z][a-z-]+) in \S+:\d+",
         "UBSAN: {1} in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
     ),
     rule(
         Kind::Leak,
-        r"(?:^|[^\w\x22\x27`=(])BUG: memory leak\s*$",
+        r"(?:^|[^\w\x22\x27`=(/])BUG: memory leak\s*$",
         "memory leak in {f}",
         Blame::Stack,
         LEAK,
@@ -87,17 +103,17 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"^BUG: Bad page state in process ",
-        "BUG: Bad page state in {f}",
-        Blame::Stack,
-        FAULT,
+        r"^BUG: Bad page (state|cache) in process ",
+        "BUG: Bad page {1} in {f}",
+        Blame::Owner,
+        PAGES,
     ),
     rule(
         Kind::Oops,
-        r"^BUG: Bad page (map|cache) in process ",
-        "BUG: Bad page {1} in {f}",
+        r"^BUG: Bad page map in process ",
+        "BUG: Bad page map in {f}",
         Blame::Stack,
-        FAULT,
+        NOTICE,
     ),
     rule(
         Kind::Oops,

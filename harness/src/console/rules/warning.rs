@@ -1,20 +1,20 @@
 //! Warnings, by the file or function that warns where that is only the messenger.
 
-use super::FAULT;
+use super::{ENTRIES, FAULT, LOCKS, REQUEST, TRACKED};
 use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, rule};
 
 pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Warning,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/refcount\.c:\d+|refcount_warn_\w+\+0x)",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/refcount\.c:\d+|refcount_warn_[\w.]+\+0x)",
         "WARNING: refcount bug in {f}",
         Blame::Trap,
         FAULT,
     ),
     rule(
         Kind::Warning,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_\w+\+0x)",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/list_debug\.c:\d+|__list_(?:add|del)_[\w.]+\+0x)",
         "WARNING: corrupted list in {f}",
         Blame::Trap,
         FAULT,
@@ -23,6 +23,13 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Warning,
         r"^WARNING: (?:.*\bat )?(?:\S*/)?(?:lib/debugobjects\.c:\d+|debug_print_object\+0x)",
         "WARNING: ODEBUG bug in {f}",
+        Blame::Trap,
+        TRACKED,
+    ),
+    rule(
+        Kind::Warning,
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?mm/usercopy\.c:\d+",
+        "WARNING: bad usercopy in {f}",
         Blame::Trap,
         FAULT,
     ),
@@ -35,10 +42,10 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Lockdep,
-        r"^WARNING: (?:.*\bat )?(?:\S*/)?kernel/(?:locking/)?(?:lockdep|mutex|rwsem|rtmutex\w*)\.c:\d+",
+        r"^WARNING: (?:.*\bat )?(?:\S*/)?kernel/(?:locking/)?lockdep\.c:\d+(?: at)? \S*lock_",
         "WARNING: locking bug in {f}",
         Blame::Trap,
-        FAULT,
+        LOCKS,
     ),
     rule(
         Kind::Warning,
@@ -59,14 +66,14 @@ pub(super) const RULES: &[Rule] = &[
         r"^WARNING: (?:.*\bat )?(?:\S*/)?fs/proc/generic\.c:\d+(?: at)? (?:__)?proc_(?:register|create)",
         "WARNING: proc registration bug in {f}",
         Blame::Trap,
-        FAULT,
+        ENTRIES,
     ),
     rule(
         Kind::Warning,
         r"^WARNING: (?:.*\bat )?(?:\S*/)?drivers/usb/core/urb\.c:\d+(?: at)? usb_submit_urb",
         "WARNING in {f}/usb_submit_urb",
         Blame::Trap,
-        FAULT,
+        REQUEST,
     ),
     rule(
         Kind::Warning,

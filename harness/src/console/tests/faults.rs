@@ -38,7 +38,7 @@ fn failed_assertions() {
         ),
     );
     let table = bug(
-        "Kernel BUG at page_table_check_set+0x1/0x2 [verbose debug info unavailable]",
+        "Kernel BUG at page_table_check_set.part.0+0x1/0x2 [verbose debug info unavailable]",
         &["page_table_check_set", "set_huge_pmd"],
     );
     check(

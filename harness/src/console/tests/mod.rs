@@ -1,11 +1,14 @@
 //! Tests of the classifier as a whole: rule families, real consoles of our own kernels, hostile bytes.
 
+mod arches;
+mod blame;
 mod faults;
 mod hostile;
 mod layout;
 mod locks;
 mod memory;
 mod own;
+mod quiet;
 mod soundness;
 
 use super::{Splat, analyze};

@@ -108,6 +108,7 @@ impl Live {
             | run::Event::CellFrozen { .. }
             | run::Event::CellDone(_)
             | run::Event::Interrupted
+            | run::Event::Stopping { .. }
             | run::Event::Summary(_) => {}
         }
     }
