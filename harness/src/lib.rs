@@ -15,6 +15,7 @@ pub mod machine;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod series;
 pub mod source;
 pub mod spec;
 pub mod store;

@@ -144,13 +144,21 @@ pub(super) fn workloads(json: bool) -> Done {
                 .collect();
             println!(
                 "{}",
-                json!({ "v": 1, "event": "workload", "name": info.name, "doc": info.doc, "params": params })
+                json!({ "v": 1, "event": "workload", "name": info.name, "doc": info.doc, "params": params,
+                    "needs": info.needs, "files": info.files, "symbols": info.symbols })
             );
             continue;
         }
         println!("{}: {}", info.name, info.doc);
         println!("  needs CONFIG_{}", info.needs.join(", CONFIG_"));
-        println!("  exercises {}", info.files.join(", "));
+        for (what, list) in [
+            ("exercises", info.files),
+            ("exercises the functions", info.symbols),
+        ] {
+            if !list.is_empty() {
+                println!("  {what} {}", list.join(", "));
+            }
+        }
         for p in &info.params {
             println!("  {} = {}\n      {}", p.name, p.default, p.doc);
         }

@@ -14,6 +14,7 @@ mod merge;
 mod plan_args;
 mod report;
 mod run;
+mod series;
 mod shell;
 mod show;
 mod step;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     let json = args.json;
     let done = match args.command {
         Command::Run(what) => run::run(&what, json),
+        Command::Series(what) => series::series(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
         Command::Report(what) => report::report(&what, json),

@@ -253,9 +253,7 @@ pub(super) fn write_reports(dir: &Path, left: &Left, code: u8, json: bool) -> Do
 
 async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<PathBuf>) -> Done {
     let (stop, stopped) = watch::channel(false);
-    let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
-    let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
-    tokio::spawn(watch_signals(interrupt, terminate, stop));
+    watch(stop)?;
     let show = |event: &Event| {
         if let Event::RunStarted { dir: at, .. } = event {
             *dir = Some(at.clone());
@@ -264,6 +262,14 @@ async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<Pat
     };
     let summary = run::run(config, show, stopped).await?;
     Ok(summary.exit)
+}
+
+/// Has signals stop a run.
+pub(super) fn watch(stop: watch::Sender<bool>) -> Result<(), Failure> {
+    let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
+    let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
+    tokio::spawn(watch_signals(interrupt, terminate, stop));
+    Ok(())
 }
 
 /// The first signal stops the run in good order; the second one at once (the keeper then ends every child).

@@ -7,6 +7,7 @@ use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
+use crate::series::CheckError;
 use crate::source::CacheError;
 use crate::spec::SpecError;
 use crate::store::history::HistoryError;
@@ -64,6 +65,11 @@ pub(super) enum Failure {
     Ssh(#[from] SshError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Series(#[from] CheckError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Merge(#[from] MergeError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -88,7 +94,9 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::NoTarget(_) | Self::Durations(..) | Self::Ci(_) => 2,
+            Self::NoTarget(_) | Self::Usage(_) | Self::Durations(..) | Self::Ci(_) => 2,
+            Self::Series(CheckError::Run(_)) => 3,
+            Self::Series(_) => 2,
             Self::Merge(MergeError::Store(_)) => 3,
             Self::Merge(_) => 2,
             Self::Hunt(error) if error.is_usage() => 2,
@@ -122,6 +130,8 @@ impl Failure {
             | Self::NoRoot(_)
             | Self::NoCell(_)
             | Self::NoTarget(_)
+            | Self::Series(_)
+            | Self::Usage(_)
             | Self::Merge(_)
             | Self::Durations(..)
             | Self::Ci(_)

@@ -62,7 +62,12 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             } else {
                 format!(" ({done} of them done before)")
             };
-            let head = format!("{cells}{earlier} on {kernels}, recorded in {}", dir.display());
+            let head = match (cells.as_str(), done) {
+                // Cells that are chosen on the way are not known yet.
+                ("0 cells", 0) => kernels,
+                _ => format!("{cells}{earlier} on {kernels}"),
+            };
+            let head = format!("{head}, recorded in {}", dir.display());
             let notes = notes.iter().map(|note| format!("note: {note}"));
             std::iter::once(head).chain(notes).collect()
         }
@@ -111,6 +116,8 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             std::iter::once(head).chain(commands).collect()
         }
         Event::CellDone(cell) => vec![cell_line(cell)],
+        Event::SeriesStep(step) => step.lines(),
+        Event::Series(report) => report.lines(),
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
         Event::Stopping { why } => vec![format!(
             "stopping, since {}: what runs is being ended, what is done is kept",

@@ -115,6 +115,8 @@ impl Reporter for Terminal {
             Event::CellFrozen { cell, .. } => self.bar(cell).set_message("stopped at its first finding"),
             Event::RunStarted { .. }
             | Event::CellFinding { .. }
+            | Event::SeriesStep(_)
+            | Event::Series(_)
             | Event::Interrupted
             | Event::Stopping { .. }
             | Event::Summary(_) => {}

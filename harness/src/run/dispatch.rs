@@ -70,6 +70,9 @@ pub enum RunError {
     /// The guest's root could not be made.
     #[error("could not make the guest's initramfs: {0}")]
     Initramfs(std::io::Error),
+    /// A matrix of our own making can't be used.
+    #[error("{0}")]
+    Plan(String),
 }
 
 /// Runs a plan to its end. `show` gets each event in order; `cancel` turning true ends it early, with

@@ -2,6 +2,7 @@
 //! report are made of.
 
 use super::stop::StopWhy;
+use crate::series::{Report, Step};
 use crate::verdict::{Finding, Verdict};
 use guest_tests::catalogue::Counter;
 use guest_tests::model::Mismatch;
@@ -122,6 +123,10 @@ pub enum Event {
     },
     /// The cell has its verdict.
     CellDone(Box<CellRecord>),
+    /// The check of a series went on.
+    SeriesStep(Step),
+    /// The check of a series has come to its result.
+    Series(Box<Report>),
     /// The user wants to stop; what runs is being ended.
     Interrupted,
     /// The run ends before everything is done; what runs is being ended.

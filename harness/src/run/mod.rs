@@ -12,6 +12,7 @@ mod dispatch;
 mod event;
 mod evidence;
 mod kernels;
+mod lab;
 mod limits;
 mod lines;
 mod queue;
@@ -21,7 +22,10 @@ mod stop;
 
 pub use dispatch::{Config, RunError, Until, run};
 pub use event::{CellRecord, Event, FindingLine, KernelRecord, Summary, Versioned};
+pub(crate) use evidence::with_causes;
 pub use kernels::Made;
+pub(crate) use kernels::note_words;
+pub use lab::Lab;
 pub use limits::Limits;
 pub use lines::{Sources, put_apart};
 pub use shell::{Boots, Guest, ShellError, shell};

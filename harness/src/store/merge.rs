@@ -389,7 +389,12 @@ fn write_events(
 /// Whether an event of a part belongs to what counts.
 fn counts(event: &Event, place: usize, choice: &Choice<'_>) -> bool {
     match event {
-        Event::RunStarted { .. } | Event::Summary(_) | Event::Interrupted | Event::Stopping { .. } => false,
+        Event::RunStarted { .. }
+        | Event::Summary(_)
+        | Event::SeriesStep(_)
+        | Event::Series(_)
+        | Event::Interrupted
+        | Event::Stopping { .. } => false,
         Event::KernelStarted { kernel }
         | Event::KernelStep { kernel, .. }
         | Event::KernelFailed { kernel, .. } => choice.kernels.get(kernel.as_str()) == Some(&place),

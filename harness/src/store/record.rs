@@ -219,6 +219,8 @@ impl Record {
             }
             Event::KernelStep { .. }
             | Event::CellFrozen { .. }
+            | Event::SeriesStep(_)
+            | Event::Series(_)
             | Event::Interrupted
             | Event::Stopping { .. } => {}
         }

@@ -107,6 +107,8 @@ impl Live {
             | run::Event::RunStarted { .. }
             | run::Event::CellFrozen { .. }
             | run::Event::CellDone(_)
+            | run::Event::SeriesStep(_)
+            | run::Event::Series(_)
             | run::Event::Interrupted
             | run::Event::Stopping { .. }
             | run::Event::Summary(_) => {}
