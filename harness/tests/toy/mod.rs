@@ -1,8 +1,6 @@
 //! A source tree that builds in a moment, with the targets and places of a kernel's: what is built, booted (by
 //! the fake QEMU) and attacked in tests that need no kernel.
 
-#![expect(dead_code, reason = "each test file uses its part of this")]
-
 use std::path::{Path, PathBuf};
 
 /// Builds what `script` and `mm/*.c` say: bzImage is `script`, vmlinux the objects. Runs `hook` if there is one.
