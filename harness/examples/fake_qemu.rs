@@ -207,7 +207,7 @@ impl Fake {
                 self.be_frozen();
                 self.hang()
             }
-            "runs out of memory with every second seed" if self.seed % 2 == 0 => {
+            "runs out of memory with every second seed" if self.seed.is_multiple_of(2) => {
                 self.case(&[]);
                 self.stop("guest-shutdown")
             }

@@ -44,6 +44,7 @@ fn run(runs: &Path, cells: u64) -> PathBuf {
         kernels: 5,
         done: 0,
         notes: Vec::new(),
+        defaults: String::new(),
     };
     dir.event(&started).unwrap();
     for i in 0..cells {

@@ -8,7 +8,7 @@
 
 #[path = "common/again.rs"]
 mod again;
-#[expect(dead_code, reason = "these tests use a part of it")]
+#[expect(dead_code, reason = "each test file uses its part of this")]
 mod common;
 mod toy;
 

@@ -182,11 +182,11 @@ fn a_split_is_the_same_wherever_the_durations_are() {
         "other durations"
     );
     // What `--shard` lists is what `--shards` says.
-    for k in ["1", "2"] {
+    for k in [1, 2] {
         let of = |text: &str, all: bool| -> Vec<String> {
             text.lines()
                 .map(|l| serde_json::from_str::<Value>(l).expect("JSON"))
-                .filter(|o| o["event"] == "cell" && (all || o["shard"].to_string() == k))
+                .filter(|o| o["event"] == "cell" && (all || o["shard"] == k))
                 .map(|o| o["id"].as_str().expect("an id").to_owned())
                 .collect()
         };

@@ -133,6 +133,7 @@ impl<'a> Dispatch<'a> {
             kernels,
             done: done.len(),
             notes: config.limits.notes(config.cores),
+            defaults: agent::defaults(),
         };
         let mut dispatch = Self {
             dir,

@@ -33,6 +33,9 @@ pub enum Event {
         /// What a reader must know of how it runs: a shard, more virtual CPUs than there are CPUs …
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
+        /// Hash of all workloads' parameters and defaults: what a score of the defaults is a score of.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        defaults: String,
     },
     /// A kernel is looked for in the cache, and built where it isn't there.
     KernelStarted {

@@ -63,6 +63,7 @@ impl<'a> Lab<'a> {
             kernels: lab.config.plan.kernels.len(),
             done: 0,
             notes: Vec::new(),
+            defaults: crate::machine::agent::defaults(),
         };
         lab.event(&started)?;
         Ok(lab)

@@ -37,7 +37,13 @@ fn broken(error: KernelError, part: usize) -> Build {
         KernelError::Infra(Infra::Stopped(Stopped::Process(
             stopped @ (ProcessError::Deadline { .. } | ProcessError::Sandbox(SandboxError::Disk { .. })),
         ))) if part > 0 => format!("the build had to be ended: {stopped}"),
-        other => {
+        other @ (KernelError::Apply(_)
+        | KernelError::Config(_)
+        | KernelError::Fragments(_)
+        | KernelError::Source(_)
+        | KernelError::DoesNotFit { .. }
+        | KernelError::ImageIsReady
+        | KernelError::Infra(_)) => {
             let help = miette::Diagnostic::help(&other).map_or_else(String::new, |h| format!(" ({h})"));
             return Build::Infra(format!("{}{help}", with_causes(&other)));
         }

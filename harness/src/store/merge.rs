@@ -357,6 +357,10 @@ fn write_events(
         kernels: choice.kernels.len(),
         done: 0,
         notes: notes.chain(told.iter().cloned()).collect(),
+        defaults: parts
+            .first()
+            .map(|p| p.record.defaults.clone())
+            .unwrap_or_default(),
     };
     let first_ms = events.first().map_or(0, |(at_ms, _)| *at_ms);
     let last_ms = events.last().map_or(0, |(at_ms, _)| *at_ms);

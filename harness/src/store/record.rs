@@ -42,6 +42,8 @@ pub struct Record {
     pub not_run_why: Option<String>,
     /// What a reader must know of how it was run.
     pub notes: Vec<String>,
+    /// Hash of all workloads' parameters and defaults; empty in records of before.
+    pub defaults: String,
     /// The exit code; `None` where the run has no end.
     pub exit: Option<u8>,
     /// Lines of the record that could not be read.
@@ -155,9 +157,11 @@ impl Record {
                 spec,
                 cells,
                 notes,
+                defaults,
                 ..
             } => {
-                (self.run, self.spec, self.planned, self.notes) = (run, spec, cells, notes);
+                (self.run, self.spec, self.planned) = (run, spec, cells);
+                (self.notes, self.defaults) = (notes, defaults);
                 // A run that was stopped may be finished by a later go.
                 (self.exit, self.not_run) = (None, Vec::new());
             }

@@ -162,6 +162,7 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
         kernels: kernels.len(),
         done: 0,
         notes: Vec::new(),
+        defaults: String::new(),
     }];
     for kernel in &kernels {
         events.push(Event::KernelStarted {

@@ -40,6 +40,7 @@ pub(super) fn html(record: &Record) -> Result<String, minijinja::Error> {
         not_run => &record.not_run,
         not_run_why => not_run(record),
         notes => &record.notes,
+        defaults => &record.defaults,
         kernels => kernels(record),
     })?;
     // The engine escapes slashes too, which says nothing more and weighs much.
