@@ -325,8 +325,44 @@ pub struct Info {
     pub params: Vec<ParamInfo>,
     /// Kernel options that it needs (`CONFIG_…` without the prefix).
     pub needs: &'static [&'static str],
-    /// Kernel source files whose code it exercises.
+    /// Kernel source files whose code it exercises: paths, in which `*` stands for anything but `/`.
     pub files: &'static [&'static str],
+    /// Functions of other files (inline ones of headers, say) that it exercises; `*` stands for anything.
+    pub symbols: &'static [&'static str],
+}
+
+impl Info {
+    /// Whether it exercises a file of the kernel.
+    #[must_use]
+    pub fn exercises_file(&self, path: &str) -> bool {
+        let same = |pattern: &str| pattern.matches('/').count() == path.matches('/').count();
+        self.files.iter().any(|p| same(p) && fits(p, path))
+    }
+
+    /// Whether it exercises a function of the kernel.
+    #[must_use]
+    pub fn exercises_symbol(&self, name: &str) -> bool {
+        self.symbols.iter().any(|pattern| fits(pattern, name))
+    }
+}
+
+/// Whether `text` is what a pattern with `*` describes.
+fn fits(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(head) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        match text.split_once(part) {
+            Some((_, after)) => text = after,
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
 }
 
 impl Workload {

@@ -4,6 +4,7 @@
 //! frames) → `verdict` → `report`. `run` drives it and alone owns concurrency; `store` keeps it.
 
 pub mod bisect;
+pub mod ci;
 pub mod cli;
 pub mod console;
 pub mod host;
@@ -14,6 +15,7 @@ pub mod machine;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod series;
 pub mod source;
 pub mod spec;
 pub mod store;

@@ -169,6 +169,22 @@ fn nothing_can_be_written_but_what_was_given() {
 }
 
 #[test]
+fn the_hosts_kernel_cannot_be_set_through_proc() {
+    // What is there is written back: nothing changes even where that works.
+    for knob in [
+        "kernel/core_pattern",
+        "kernel/printk",
+        "vm/swappiness",
+        "fs/file-max",
+    ] {
+        let script = format!("cat /proc/sys/{knob} >/tmp/v && cat /tmp/v >/proc/sys/{knob}");
+        assert!(!run(&plain(), &script).success(), "{knob} can be written");
+    }
+    let script = "f=$(find /proc/irq /proc/bus /proc/fs -type f -writable 2>/dev/null | head -1); test -z \"$f\" || ! : >>$f";
+    says(&plain(), script);
+}
+
+#[test]
 fn there_are_no_privileges_and_no_way_to_get_any() {
     assert_eq!(says(&plain(), "id -u; id -g"), "1000\n1000");
     let capabilities = says(&plain(), "grep -h Cap /proc/self/status");

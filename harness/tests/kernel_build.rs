@@ -168,6 +168,31 @@ fn incremental_equals_clean_and_pristine_stays_so() {
         &clean.dir.join("bzImage")
     ));
 
+    // And near the source that the base holds: built over the base, which stays where it is.
+    bench.forget(&clean_request);
+    steps.store(0, Ordering::Relaxed);
+    let (count, moves) = (Arc::clone(&steps), Arc::new(AtomicUsize::new(0)));
+    let moved = Arc::clone(&moves);
+    let progress: Progress = Arc::new(move |step| {
+        if matches!(step, BuildStep::Moved { .. }) {
+            moved.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(step, BuildStep::Compiling { ref what, .. } if what.starts_with("CC ")) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let near = kernel::ensure(&clean_request, &bench.cache, &progress, &Cancel::default()).unwrap();
+    let compiled = steps.load(Ordering::Relaxed);
+    eprintln!("a near source: {:?} s, {compiled} compiled", near.build_s);
+    assert!(compiled < 10, "only what differs is compiled");
+    assert_eq!(moves.load(Ordering::Relaxed), 0, "the base is not moved for it");
+    for file in ["config", "vmlinux", "bzImage"] {
+        assert!(
+            is_same_file(&near.dir.join(file), &clean.dir.join(file)),
+            "{file}"
+        );
+    }
+
     let again = manifest::read(
         &pristine.tree,
         &manifest::list(&pristine.tree).unwrap(),

@@ -29,6 +29,7 @@ fn run(runs: &Path, cells: u64) -> PathBuf {
         spec: "/matrix.yaml".into(),
         root: "/".into(),
         cells: Vec::new(),
+        shard: None,
         agent: "agent".into(),
         patchproof: "0".into(),
         args: Vec::new(),
@@ -42,6 +43,8 @@ fn run(runs: &Path, cells: u64) -> PathBuf {
         cells: 1,
         kernels: 5,
         done: 0,
+        notes: Vec::new(),
+        defaults: String::new(),
     };
     dir.event(&started).unwrap();
     for i in 0..cells {

@@ -3,6 +3,7 @@
 
 mod boot;
 mod incremental;
+mod list;
 mod overhead;
 mod seeds;
 
@@ -30,9 +31,11 @@ pub enum Part {
     Seeds,
     /// The search for a culprit by simulation, beside what others do
     Bisect,
+    /// Expanding, listing and splitting a matrix of 5,000 cells: time and memory
+    List,
 }
 
-const ALL: [Part; 8] = [
+const ALL: [Part; 9] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
@@ -41,6 +44,7 @@ const ALL: [Part; 8] = [
     Part::Detect,
     Part::Seeds,
     Part::Bisect,
+    Part::List,
 ];
 /// Pairs of boots, and of cache look-ups.
 const ROUNDS: usize = 10;
@@ -53,6 +57,10 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
     // Only simulated: needs nothing that has to be set up.
     if parts == [Part::Bisect] {
         example("harness", "bisect_bench")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if parts == [Part::List] {
+        list::list(&patchproof()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(missing) = setup::ensure()? {
@@ -70,6 +78,7 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Detect => code = detect(&patchproof)?,
             Part::Seeds => code = seeds::seeds(&patchproof)?,
             Part::Bisect => example("harness", "bisect_bench")?,
+            Part::List => list::list(&patchproof)?,
         }
     }
     Ok(code)

@@ -50,6 +50,8 @@ enum Chore {
     },
     /// Installs what is missing, and says what that was
     Setup,
+    /// Writes the JSON schema of matrix files that ships
+    Schema,
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,6 +64,7 @@ fn main() -> Result<ExitCode> {
         Chore::Soak { parts } => soak::run(&parts),
         Chore::Bench { parts } => bench::run(&parts),
         Chore::Setup => setup::run(),
+        Chore::Schema => schema(),
     }
 }
 
@@ -105,6 +108,23 @@ fn demo(args: &[String]) -> Result<ExitCode> {
     println!("$ patchproof {}", all.join(" "));
     let status = duct::cmd(patchproof, all).unchecked().run()?.status;
     Ok(exit_code(status))
+}
+
+/// Writes `workflows/matrix.schema.json` as `patchproof schema` prints it.
+fn schema() -> Result<ExitCode> {
+    let text = duct::cmd!(
+        env!("CARGO"),
+        "run",
+        "--quiet",
+        "--locked",
+        "-p",
+        "harness",
+        "--",
+        "schema"
+    )
+    .read()?;
+    std::fs::write("workflows/matrix.schema.json", text + "\n")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A child's status as our own.

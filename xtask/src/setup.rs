@@ -47,6 +47,9 @@ const PACKAGES: &[(&str, &str)] = &[
 /// KernelCI's own validator, at a version whose schema is the one that reports are written in.
 const KCIDB: &str = "kcidb-io==141";
 
+/// Carries the schemas that GitHub and GitLab publish, and reads YAML: judges our own schema and our pipelines.
+const CHECK_JSONSCHEMA: &str = "check-jsonschema==0.39.0";
+
 /// The chore: installs what is missing and says so.
 ///
 /// # Errors
@@ -91,10 +94,12 @@ pub fn validators() -> Result<()> {
     // It looks for itself in such a folder.
     let kunit = dir.join("tools/testing/kunit/kunit.py");
     let mut steps = Vec::new();
-    if !dir.join("kcidb.done").exists() {
-        steps.push(duct::cmd!("python3", "-m", "venv", &dir));
-        steps.push(duct::cmd!(&python, "-m", "pip", "install", "--quiet", KCIDB));
-        steps.push(duct::cmd!("touch", dir.join("kcidb.done")));
+    for (package, done) in [(KCIDB, "kcidb.done"), (CHECK_JSONSCHEMA, "schemas.done")] {
+        if !dir.join(done).exists() {
+            steps.push(duct::cmd!("python3", "-m", "venv", &dir));
+            steps.push(duct::cmd!(&python, "-m", "pip", "install", "--quiet", package));
+            steps.push(duct::cmd!("touch", dir.join(done)));
+        }
     }
     if !kunit.exists() {
         steps.push(duct::cmd!("mkdir", "-p", &dir));

@@ -34,6 +34,7 @@ impl Canary {
             needs: &["LKDTM", "DEBUG_FS"],
             // It is about the suite and the harness, not about any code of the kernel.
             files: &[],
+            symbols: &[],
         }
     }
 

@@ -30,8 +30,14 @@ Examples:
   patchproof run workflows/demo.yaml
   patchproof run workflows/demo.yaml --filter 'defect.*'
   patchproof run --resume last
+  patchproof run my.yaml --time-budget 30min --fail-fast
+  patchproof run my.yaml --filter 'fixed.*' --repeat-until-fail
+  patchproof run my.yaml --shard 2/4 --durations durations.json
   patchproof run my.yaml --json | jq 'select(.event == \"cell_done\") | {id, verdict}'")]
     Run(Run),
+    /// Checks a patch series against its base: applies, builds patch by patch, boots, keeps its pages
+    #[command(after_help = SERIES_HELP)]
+    Series(Series),
     /// Runs one cell of an earlier run again: same kernel, seed and parameters
     #[command(after_help = "\
 Examples:
@@ -53,7 +59,8 @@ Examples:
 Examples:
   patchproof history
   patchproof history pressure.zswap_writeback
-  patchproof history 'small@qemu.*' --json")]
+  patchproof history 'small@qemu.*' --json
+  patchproof history --durations > durations.json")]
     History(History),
     /// Boots a kernel under virtme-ng and logs in over SSH
     #[command(after_help = "\
@@ -75,7 +82,16 @@ command's own (128 + N after signal N), else 2 or 3 as everywhere, with a line t
     #[command(after_help = super::hunt_args::STEP_HELP)]
     Step(Box<super::hunt_args::Step>),
     /// Prints the cells of a matrix and the kernels they need; nothing is built or booted
-    List(List),
+    #[command(after_help = super::plan_args::LIST_HELP)]
+    List(super::plan_args::List),
+    /// Joins the runs of all shards into one
+    #[command(after_help = super::plan_args::MERGE_HELP)]
+    Merge(super::plan_args::Merge),
+    /// Writes what another CI system needs to run a matrix on several hosts
+    #[command(after_help = super::plan_args::CI_HELP)]
+    Ci(super::plan_args::Ci),
+    /// Prints the JSON schema of matrix files, with which editors complete them
+    Schema,
     /// Builds the kernels of a matrix and prints where they are; nothing is booted
     #[command(after_help = "\
 Examples:
@@ -125,10 +141,12 @@ pub(super) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
     /// Finishes a run that was stopped: its folder, its id, a unique beginning of it, or `last`
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["matrix", "filter", "root", "shard"])]
     pub(super) resume: Option<String>,
     #[command(flatten)]
     pub(super) how: How,
+    #[command(flatten)]
+    pub(super) bounds: super::plan_args::Bounds,
     #[command(flatten)]
     pub(super) left: Left,
     /// Stops a guest at its first finding: with a gdb stub and its memory in a file, until Ctrl-C
@@ -140,6 +158,77 @@ pub(super) struct Run {
 pub(super) struct Build {
     #[command(flatten)]
     pub(super) what: Selection,
+    #[command(flatten)]
+    pub(super) how: How,
+    #[command(flatten)]
+    pub(super) left: Left,
+}
+
+const SERIES_HELP: &str = "\
+Examples:
+  patchproof series ./v3_20260301_jane_zswap.mbx --base debian
+  patchproof series patches/my-fix --base ../linux --workloads zswap_pressure --budget 60s
+  patchproof series ../linux:v6.12..my-branch --base ../linux@v6.12 --reply reply.eml
+  patchproof series 0001-*.patch 0002-*.patch --base linux-source-6.12 --all --json
+
+SERIES is an mbox (as `b4 am` writes it), patch files, a folder of them, or commits as REPO:FROM..TO.
+SOURCE is `debian` or a package, a kernel tree's folder, a tarball, or REPO@REVISION (REPO@base-commit takes
+what the series says). Base and patched are run with the same seeds; what base shows is never blamed on the
+series. A finding that only patched shows is tried on fresh pairs until a sequential test decides: at most 1 %
+of harmless series are blamed, over all cases together.
+
+Exit codes: 0 nothing new was found, 1 something is wrong with the series, 2 usage error, 3 the harness or the
+host broke, 4 nothing was proved, or a finding is left undecided.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Series {
+    /// The series: an mbox, patch files, a folder, or REPO:FROM..TO
+    #[arg(required = true, value_name = "SERIES")]
+    pub(super) series: Vec<String>,
+    /// What it is put on: `debian`, a package, a folder, a tarball, or REPO@REVISION
+    #[arg(long, value_name = "SOURCE")]
+    pub(super) base: String,
+    /// Repository of a range that names none
+    #[arg(long, value_name = "DIR")]
+    pub(super) repo: Option<PathBuf>,
+    /// Workloads to run (default: those that the touched files call for)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "all")]
+    pub(super) workloads: Vec<String>,
+    /// Runs all workloads
+    #[arg(long)]
+    pub(super) all: bool,
+    /// How long the pressure of each run is kept up
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(super) budget: std::time::Duration,
+    /// Pairs of runs that are looked at where nothing is found
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) repeats: u32,
+    /// Most pairs of runs for a finding that only patched has shown
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(20..=200))]
+    pub(super) pairs_max: u32,
+    /// Seed of every workload
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Configuration fragments, by name or path
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "base,mm,virtme"
+    )]
+    pub(super) kconfigs: Vec<String>,
+    /// What machines run on: auto, kvm or tcg
+    #[arg(long, value_name = "WORD", default_value = "auto", value_parser = ["auto", "kvm", "tcg"])]
+    pub(super) accel: String,
+    /// Writes the reply there as well
+    #[arg(long, value_name = "FILE")]
+    pub(super) reply: Option<PathBuf>,
+    /// Who sends the reply, as `Name <address>` (default: git's user.name and user.email)
+    #[arg(long, value_name = "WHO", value_parser = who)]
+    pub(super) from: Option<crate::source::Mailbox>,
+    /// Folder with kconfigs/ and patches/ (default: the nearest one at or above this folder)
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
     #[command(flatten)]
     pub(super) how: How,
     #[command(flatten)]
@@ -191,6 +280,9 @@ pub(super) struct History {
     /// Only the newest runs, so many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(super) limit: u32,
+    /// Writes what cells and kernels took, as JSON: what a matrix can be split with the same way everywhere
+    #[arg(long, conflicts_with = "case")]
+    pub(super) durations: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -244,12 +336,6 @@ pub(super) struct Shell {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    pub(super) what: Selection,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct Cache {
     #[command(subcommand)]
     pub(super) what: CacheCommand,
@@ -282,6 +368,14 @@ fn report(text: &str) -> Result<(Format, PathBuf), String> {
         Some((format, file)) if !file.is_empty() => Ok((format.parse()?, file.into())),
         Some(_) | None => Err("write it as FORMAT=FILE, for example html=run.html".to_owned()),
     }
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::spec::parse_duration(text)
+}
+
+fn who(text: &str) -> Result<crate::source::Mailbox, String> {
+    crate::source::Mailbox::parse(text).ok_or_else(|| "write it as `Name <local@domain>`".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {

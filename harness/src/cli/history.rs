@@ -3,12 +3,16 @@
 use super::Done;
 use super::args::History as Args;
 use super::run::runs;
+use super::show::Failure;
 use crate::host::dirs;
-use crate::plan;
+use crate::plan::{self, Durations};
 use crate::report::history_table;
 use crate::store::history::{History, HistoryError, Line};
 use serde_json::json;
 use std::path::Path;
+
+/// Durations are those of the newest runs: what is older was another kernel, another suite.
+const RUNS_FOR_DURATIONS: u32 = 200;
 
 /// Puts a run into the history. Failing to do so never loses the run, nor changes its exit code.
 pub(super) fn remember(run: &Path) {
@@ -25,6 +29,34 @@ pub(super) fn remember(run: &Path) {
     }
 }
 
+/// What cells and kernels took, as this host's history tells it; nothing where it has none, or can't say.
+pub(super) fn durations() -> Durations {
+    let read = || -> Result<Option<Durations>, HistoryError> {
+        let Ok(state) = dirs::state() else { return Ok(None) };
+        // Looking something up makes no history.
+        if !state.join("history.sqlite").is_file() {
+            return Ok(None);
+        }
+        let (history, _) = History::open(&state)?;
+        Ok(Some(of(&history)?))
+    };
+    match read() {
+        Ok(durations) => durations.unwrap_or_default(),
+        Err(e) => {
+            eprintln!("warning: the history tells no durations: {e}");
+            Durations::default()
+        }
+    }
+}
+
+fn of(history: &History) -> Result<Durations, HistoryError> {
+    let (cells, builds) = (
+        history.durations(RUNS_FOR_DURATIONS)?,
+        history.build_durations(RUNS_FOR_DURATIONS)?,
+    );
+    Ok(Durations::new(cells, builds))
+}
+
 pub(super) fn history(what: &Args, json: bool) -> Done {
     let (mut history, moved) = History::open(&dirs::state()?)?;
     if let Some(moved) = moved {
@@ -32,6 +64,12 @@ pub(super) fn history(what: &Args, json: bool) -> Done {
     }
     // Runs that were killed, and those of another history, are taken in now.
     history.sync(&runs()?)?;
+    if what.durations {
+        let durations = of(&history)?;
+        let text = serde_json::to_string(&durations).map_err(|e| Failure::Own(e.to_string()))?;
+        println!("{text}");
+        return Ok(0);
+    }
     let lines = history.lines(what.limit, |id| {
         what.case.as_deref().is_none_or(|case| plan::selects(case, id))
     })?;

@@ -3,14 +3,18 @@
 mod args;
 mod bisect;
 mod cache;
+mod ci;
 mod console;
 mod doctor;
 mod history;
 mod hunt_args;
 mod hunt_cell;
 mod list;
+mod merge;
+mod plan_args;
 mod report;
 mod run;
+mod series;
 mod shell;
 mod show;
 mod step;
@@ -35,6 +39,7 @@ pub fn main() -> ExitCode {
     let json = args.json;
     let done = match args.command {
         Command::Run(what) => run::run(&what, json),
+        Command::Series(what) => series::series(&what, json),
         Command::Replay(what) => run::replay(&what, json),
         Command::Build(what) => run::build(&what, json),
         Command::Report(what) => report::report(&what, json),
@@ -43,6 +48,9 @@ pub fn main() -> ExitCode {
         Command::Bisect(what) => bisect::bisect(&what, json),
         Command::Step(what) => Ok(step::run(&what, json)),
         Command::List(what) => list::list(&what, json),
+        Command::Merge(what) => merge::merge(&what, json),
+        Command::Ci(what) => ci::ci(&what, json),
+        Command::Schema => list::schema(),
         Command::Doctor => doctor::doctor(json),
         Command::Workloads => list::workloads(json),
         Command::Cache(what) => cache::cache(&what, json),

@@ -2,12 +2,13 @@
 
 use super::Done;
 use super::args::{Build, How, Left, Replay, Run, Sandbox, Selection};
+use super::plan_args::{Bounds, Part};
 use super::show::Failure;
 use crate::host::Mode;
-use crate::host::dirs;
-use crate::plan::{self, Plan};
+use crate::host::{self, dirs};
+use crate::plan::{self, Durations, Plan};
 use crate::report::{self, Reporter};
-use crate::run::{self, Config, Event};
+use crate::run::{self, Config, Event, Limits};
 use crate::spec::{self, Folders, Spec};
 use crate::store::{self, RunHeader};
 use std::io::IsTerminal;
@@ -87,23 +88,60 @@ pub(super) fn run(what: &Run, json: bool) -> Done {
     let Some(matrix) = &what.matrix else {
         return resume(what, json);
     };
-    let read = read(&Selection {
+    let mut read = read(&Selection {
         matrix: matrix.clone(),
         filter: what.filter.clone(),
         root: what.root.clone(),
     })?;
-    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
+    let mut limits = limits(&what.bounds)?;
+    if let Some(shard) = what.bounds.part.shard {
+        let (plan, of) = read.plan.shard(&limits.durations, shard.index, shard.count)?;
+        (read.plan, limits.shard) = (plan, Some(of));
+    }
+    judge(read, &what.how, limits, what.freeze_on_finding, &what.left, json)
+}
+
+/// What bounds a run, as the command line says it.
+fn limits(bounds: &Bounds) -> Result<Limits, Failure> {
+    Ok(Limits {
+        overcommit: bounds.overcommit.unwrap_or(1),
+        memory: bounds
+            .memory
+            .or_else(host::memory_for_machines)
+            .unwrap_or(u64::MAX),
+        time_budget: bounds.time_budget,
+        fail_fast: bounds.fail_fast,
+        rounds_max: bounds.repeat_until_fail.unwrap_or(1),
+        durations: durations(&bounds.part)?,
+        shard: None,
+    })
+}
+
+/// What cells took in earlier runs: as a file says, else this host's history.
+pub(super) fn durations(part: &Part) -> Result<Durations, Failure> {
+    let Some(path) = &part.durations else {
+        return Ok(super::history::durations());
+    };
+    let text = std::fs::read(path).map_err(|e| Failure::File(path.clone(), e))?;
+    let read: Durations =
+        serde_json::from_slice(&text).map_err(|e| Failure::Durations(path.clone(), e.to_string()))?;
+    if !read.is_known() {
+        let why = format!("its version is {}, which this patchproof does not know", read.v);
+        return Err(Failure::Durations(path.clone(), why));
+    }
+    Ok(read)
 }
 
 /// Finishes a run that was stopped, in its own folder.
 fn resume(what: &Run, json: bool) -> Done {
     let dir = store::find(&runs()?, what.resume.as_deref().unwrap_or("last"))?;
     let (mut read, header) = recorded(&dir, json)?;
-    read.plan
-        .cells
-        .retain(|cell| header.cells.is_empty() || header.cells.contains(&cell.id));
+    if !header.cells.is_empty() {
+        read.plan.cells = header.cells.iter().filter_map(|id| read.plan.cell(id)).collect();
+    }
     read.resume = Some(dir);
-    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
+    let limits = limits(&what.bounds)?;
+    judge(read, &what.how, limits, what.freeze_on_finding, &what.left, json)
 }
 
 /// The matrix of an earlier run, as it was then.
@@ -141,11 +179,12 @@ pub(super) fn build(what: &Build, json: bool) -> Done {
 pub(super) fn replay(what: &Replay, json: bool) -> Done {
     let run = store::find(&runs()?, &what.run)?;
     let (mut read, _) = recorded(&run, json)?;
-    read.plan.cells.retain(|cell| cell.id == what.cell);
-    if read.plan.cells.is_empty() {
+    let Some(cell) = read.plan.cell(&what.cell) else {
         return Err(Failure::NoCell(what.cell.clone()));
-    }
-    judge(read, &what.how, what.freeze_on_finding, &what.left, json)
+    };
+    read.plan.cells = vec![cell];
+    let limits = Limits::default();
+    judge(read, &what.how, limits, what.freeze_on_finding, &what.left, json)
 }
 
 /// What a run is made of, as the command line says it.
@@ -167,6 +206,7 @@ pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config,
             Sandbox::Off => Mode::Off,
         },
         cores: cores.unwrap_or(1),
+        limits: Limits::default(),
         until,
         freeze: false,
         args: std::env::args().collect(),
@@ -174,9 +214,10 @@ pub(super) fn config(read: Read, how: &How, until: run::Until) -> Result<Config,
 }
 
 /// Runs cells to their verdicts.
-fn judge(read: Read, how: &How, freeze: bool, left: &Left, json: bool) -> Done {
+fn judge(read: Read, how: &How, limits: Limits, freeze: bool, left: &Left, json: bool) -> Done {
     let config = Config {
         freeze,
+        limits,
         ..config(read, how, run::Until::Judged)?
     };
     start(config, left, json)
@@ -194,9 +235,14 @@ fn start(config: Config, left: &Left, json: bool) -> Done {
     let code = runtime.block_on(drive(config, reporter.as_mut(), &mut dir))?;
     let Some(dir) = dir else { return Ok(code) };
     super::history::remember(&dir);
+    write_reports(&dir, left, code, json)
+}
+
+/// Writes the reports that were asked for; returns the exit code, all told.
+pub(super) fn write_reports(dir: &Path, left: &Left, code: u8, json: bool) -> Done {
     let mut all_written = true;
     for (format, file) in &left.report {
-        if let Err(e) = report::write(&dir, *format, Some(file)) {
+        if let Err(e) = report::write(dir, *format, Some(file)) {
             super::show::failure(&e.into(), json);
             all_written = false;
         }
@@ -207,9 +253,7 @@ fn start(config: Config, left: &Left, json: bool) -> Done {
 
 async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<PathBuf>) -> Done {
     let (stop, stopped) = watch::channel(false);
-    let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
-    let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
-    tokio::spawn(watch_signals(interrupt, terminate, stop));
+    watch(stop)?;
     let show = |event: &Event| {
         if let Event::RunStarted { dir: at, .. } = event {
             *dir = Some(at.clone());
@@ -218,6 +262,14 @@ async fn drive(config: Config, reporter: &mut dyn Reporter, dir: &mut Option<Pat
     };
     let summary = run::run(config, show, stopped).await?;
     Ok(summary.exit)
+}
+
+/// Has signals stop a run.
+pub(super) fn watch(stop: watch::Sender<bool>) -> Result<(), Failure> {
+    let interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Own(e.to_string()))?;
+    let terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Own(e.to_string()))?;
+    tokio::spawn(watch_signals(interrupt, terminate, stop));
+    Ok(())
 }
 
 /// The first signal stops the run in good order; the second one at once (the keeper then ends every child).

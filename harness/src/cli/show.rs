@@ -7,10 +7,11 @@ use crate::machine::ssh::SshError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::run::{RunError, ShellError};
+use crate::series::CheckError;
 use crate::source::CacheError;
 use crate::spec::SpecError;
-use crate::store::StoreError;
 use crate::store::history::HistoryError;
+use crate::store::{MergeError, StoreError};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -64,6 +65,20 @@ pub(super) enum Failure {
     Ssh(#[from] SshError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Series(#[from] CheckError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ci(#[from] crate::ci::Unfit),
+    #[error("{path} holds no durations: {why}", path = .0.display(), why = .1)]
+    #[diagnostic(help("`patchproof history --durations` writes such a file"))]
+    Durations(PathBuf, String),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Hunt(#[from] HuntError),
     #[error("PATCHPROOF_CACHE_SIZE={0:?}: {1}")]
     Limit(String, String),
@@ -79,7 +94,11 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Spec(_) | Self::Plan(_) | Self::NoRoot(_) | Self::NoCell(_) | Self::Limit(..) => 2,
-            Self::NoTarget(_) => 2,
+            Self::NoTarget(_) | Self::Usage(_) | Self::Durations(..) | Self::Ci(_) => 2,
+            Self::Series(CheckError::Run(_)) => 3,
+            Self::Series(_) => 2,
+            Self::Merge(MergeError::Store(_)) => 3,
+            Self::Merge(_) => 2,
             Self::Hunt(error) if error.is_usage() => 2,
             Self::Store(StoreError::NoRun { .. } | StoreError::Busy { .. }) => 2,
             Self::Run(_)
@@ -111,6 +130,11 @@ impl Failure {
             | Self::NoRoot(_)
             | Self::NoCell(_)
             | Self::NoTarget(_)
+            | Self::Series(_)
+            | Self::Usage(_)
+            | Self::Merge(_)
+            | Self::Durations(..)
+            | Self::Ci(_)
             | Self::Limit(..)
             | Self::Shell(_)
             | Self::Lines(_)

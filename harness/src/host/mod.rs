@@ -12,6 +12,7 @@ mod job;
 mod keeper;
 mod launch;
 pub mod lock;
+mod memory;
 mod output;
 mod process;
 mod procfs;
@@ -23,6 +24,7 @@ mod sweep;
 
 pub use control::Ownership;
 pub use job::{Job, Killer};
+pub use memory::memory_for_machines;
 pub use process::{Cmd, Finished, Output, ProcessError, Status};
 pub use roles::{reexec, set_self_exe};
 pub use sandbox::{Limits, Mode, Sandbox, SandboxError};

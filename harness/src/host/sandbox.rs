@@ -276,6 +276,9 @@ impl Sandbox {
             "--proc", "/proc", "--dev", "/dev", "--size", &tmp, "--tmpfs", "/dev/shm",
         ]);
         args.flags(&["--remount-ro", "/dev", "--size", &tmp, "--tmpfs", "/tmp"]);
+        // Without any capability left, root outside is still who owns /proc/sys, and the kernel asks no more of
+        // whoever writes there: a core_pattern would be a way out.
+        args.flags(&["--remount-ro", "/proc"]);
         for view in &self.views {
             match view {
                 View::ReadOnly { host, guest } => args.pair("--ro-bind", host, guest),

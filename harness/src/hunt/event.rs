@@ -74,7 +74,13 @@ pub enum Event {
         confidence: f64,
     },
     /// A check is done.
-    BisectCheck(Check),
+    BisectCheck {
+        /// What it claims.
+        claim: String,
+        /// The check.
+        #[serde(flatten)]
+        check: Check,
+    },
     /// The user wants to stop; what runs is being ended.
     Interrupted,
 }
@@ -142,6 +148,16 @@ pub fn purpose(purpose: Purpose) -> &'static str {
     }
 }
 
+/// A finding in one line: its class is said once.
+#[must_use]
+pub fn symptom(class: &str, title: &str) -> String {
+    if title.to_lowercase().contains(class) {
+        title.to_owned()
+    } else {
+        format!("{class}: {title}")
+    }
+}
+
 /// What a trial came to, in a few words.
 #[must_use]
 pub fn came_to(trial: &Trial) -> String {
@@ -149,7 +165,7 @@ pub fn came_to(trial: &Trial) -> String {
     let title = seen.map(|s| s.title.as_str()).filter(|t| !t.is_empty());
     let class = seen.and_then(|s| s.class.as_deref());
     let about = match (class, title) {
-        (Some(class), Some(title)) => format!(" ({class}: {title})"),
+        (Some(class), Some(title)) => format!(" ({})", symptom(class, title)),
         (Some(word), None) | (None, Some(word)) => format!(" ({word})"),
         (None, None) => String::new(),
     };

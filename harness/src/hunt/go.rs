@@ -251,7 +251,11 @@ async fn verify(
     loop {
         let checks = kept.checks();
         for check in checks.iter().take_while(|c| c.held != Held::Open).skip(done) {
-            say(Event::BisectCheck(check.clone()));
+            let short = check.commit.map_or_else(String::new, |c| kept.short(c));
+            say(Event::BisectCheck {
+                claim: report::words::claim(check, &short),
+                check: check.clone(),
+            });
             done += 1;
         }
         let Some(check) = check::open(&checks) else {

@@ -6,21 +6,20 @@ use super::base::{Base, Paths};
 use super::build::{Log, Site};
 use super::fit;
 use super::fragment::Merged;
-use super::keep::newest;
+use super::ladder::Ladder;
 use super::record::{KernelRecord, RECIPE};
 use super::toolchain::Toolchain;
 use super::worktree::{Target, Worktree};
 use super::{BuildStep, KernelError, Progress, Request, put};
-use crate::host::fs::write_atomic;
-use crate::host::{Cmd, Mode};
+use crate::host::Mode;
 use crate::source::cache::{Cache, Scratch, Shelf, failed};
 use crate::source::manifest::{Entry, Manifest, hash_file};
 use crate::source::room::Room;
-use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig, tree};
+use crate::source::{Apply, Cancel, Delta, Identity, Pristine, in_order, kconfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Everything that is known of a kernel before it is made.
 pub(super) struct Wanted<'a> {
@@ -73,29 +72,14 @@ pub(super) fn ready_image(
 /// Makes a kernel and puts it on the shelf; the caller holds its lock. Returns seconds.
 pub(super) fn kernel(
     wanted: &Wanted<'_>,
+    ladder: &mut Ladder,
     cache: &Cache,
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<f64, KernelError> {
     let start = Instant::now();
-    progress(BuildStep::Unpacking {
-        source: wanted.identity.shown.clone(),
-    });
-    let pristine = Pristine::of(wanted.identity, cache, wanted.request.sandbox, cancel)?;
-    fit::check(&wanted.request.series, &wanted.request.source, pristine.release)?;
-    let scratch = cache.scratch()?;
-    let log = Log::create(&scratch.path().join("build.log"))?;
-    let work = Work {
-        wanted,
-        cache,
-        progress,
-        cancel,
-        pristine,
-        scratch,
-        log,
-        start,
-    };
-    let made = work.all();
+    let work = Work::begin(wanted, cache, progress, cancel)?;
+    let made = work.all(ladder);
     if let Err(KernelError::Build(failure)) = made {
         return Err(KernelError::Build(Box::new(work.keep_log(*failure)?)));
     }
@@ -117,24 +101,50 @@ pub(super) struct Work<'a> {
 
 /// What is put into the layer over a base's tree.
 #[derive(Default)]
-struct Changes {
-    removed: Vec<PathBuf>,
+pub(super) struct Changes {
+    pub(super) removed: Vec<PathBuf>,
     /// Its path in the tree, where its content lies, and what that is.
-    written: Vec<(PathBuf, PathBuf, Entry)>,
+    pub(super) written: Vec<(PathBuf, PathBuf, Entry)>,
 }
 
-/// Removing a handful of files takes no time.
-const REMOVE_DEADLINE: Duration = Duration::from_secs(120);
+impl<'a> Work<'a> {
+    /// Unpacks the source, and looks whether the series are made for it.
+    pub(super) fn begin(
+        wanted: &'a Wanted<'a>,
+        cache: &'a Cache,
+        progress: &'a Progress,
+        cancel: &'a Cancel,
+    ) -> Result<Self, KernelError> {
+        let start = Instant::now();
+        progress(BuildStep::Unpacking {
+            source: wanted.identity.shown.clone(),
+        });
+        let pristine = Pristine::of(wanted.identity, cache, wanted.request.sandbox, cancel)?;
+        fit::check(&wanted.request.series, &wanted.request.source, pristine.release)?;
+        let scratch = cache.scratch()?;
+        let log = Log::create(&scratch.path().join("build.log"))?;
+        Ok(Self {
+            wanted,
+            cache,
+            progress,
+            cancel,
+            pristine,
+            scratch,
+            log,
+            start,
+        })
+    }
+}
 
 impl Work<'_> {
     /// Applies and builds. A racepoint site whose own line does not compile does not fit: it is left out,
     /// and the rest tried again.
-    fn all(&self) -> Result<(), KernelError> {
+    fn all(&self, ladder: &mut Ladder) -> Result<(), KernelError> {
         let mut without = BTreeMap::new();
         loop {
             let delta = self.apply(&without)?;
             let made = match self.wanted.request.sandbox {
-                Mode::Bubblewrap => self.over_base(&delta),
+                Mode::Bubblewrap => self.over_base(&delta, ladder),
                 Mode::Off => self.in_place(&delta),
             };
             let Err(KernelError::Build(failure)) = made else {
@@ -154,7 +164,7 @@ impl Work<'_> {
         }
     }
 
-    fn apply(&self, without: &BTreeMap<String, String>) -> Result<Delta, KernelError> {
+    pub(super) fn apply(&self, without: &BTreeMap<String, String>) -> Result<Delta, KernelError> {
         let series = in_order(&self.wanted.request.series);
         let patches = series.iter().map(|s| s.patches.len()).sum();
         if patches > 0 {
@@ -210,13 +220,14 @@ impl Work<'_> {
         Ok((dir.join(name), dir))
     }
 
-    fn over_base(&self, delta: &Delta) -> Result<(), KernelError> {
+    fn over_base(&self, delta: &Delta, ladder: &mut Ladder) -> Result<(), KernelError> {
         let base = self.base()?;
         let differs = !base.differs.written.is_empty() || !base.differs.removed.is_empty();
         if self.wanted.request.series.is_empty() && !differs {
             self.bare(delta, base)
         } else {
-            self.in_overlay(delta, &base)
+            drop(base);
+            self.in_overlay(delta, ladder)
         }
     }
 
@@ -230,49 +241,8 @@ impl Work<'_> {
         self.store(delta, &[&build])
     }
 
-    /// A kernel with series, or of a source that differs a little: make writes into a throwaway layer over
-    /// the base.
-    fn in_overlay(&self, delta: &Delta, base: &Base) -> Result<(), KernelError> {
-        let layers = self.cache.scratch()?;
-        let (over_src, over_build) = (layers.path().join("src"), layers.path().join("build"));
-        for dir in [&over_src, &over_build] {
-            for part in ["upper", "work"] {
-                std::fs::create_dir_all(dir.join(part)).map_err(failed("create", dir))?;
-            }
-        }
-        let (file, dir) = self.input("merged.config", &self.wanted.merged.text(None))?;
-        let paths = Paths::of(&base.worktree, self.cache);
-        let room = Room::new(Mode::Bubblewrap)
-            .overlay(&paths.tree, &over_src, "/src")
-            .overlay(&paths.build, &over_build, "/build")
-            .ro(&paths.ccache, "/ccache")
-            .ro(&dir, "/in");
-        let site = self.site(room, &paths, false);
-        let changes = self.changes(delta, base);
-        self.spread(&changes, &site, &over_src.join("upper"))?;
-        let upper = over_build.join("upper");
-        if self.may_change_config(&changes) {
-            site.configure(&file)?;
-        }
-        let config = newest(&[&upper, &paths.build], Path::new(".config"))?;
-        self.verify(&config, Some(delta))?;
-        let content = |file: &Path| newest(&[&over_src.join("upper"), &paths.tree], file).ok();
-        // As many steps as the same worktree's last series took.
-        let memory = self
-            .cache
-            .root()
-            .join("stat")
-            .join(format!("{}.steps", self.worktree_name(&self.base_config())));
-        let total = std::fs::read_to_string(&memory)
-            .ok()
-            .and_then(|t| t.trim().parse().ok());
-        let steps = site.compile(total, &delta.patches, content)?;
-        let _ = write_atomic(&memory, steps.to_string().as_bytes());
-        self.store(delta, &[&upper, &paths.build])
-    }
-
     /// What the base's tree lacks: what its source differs in, and what the series change.
-    fn changes(&self, delta: &Delta, base: &Base) -> Changes {
+    pub(super) fn changes(&self, delta: &Delta, base: &Base) -> Changes {
         let patched: BTreeSet<&PathBuf> = delta.written.iter().chain(&delta.removed).collect();
         let mut changes = Changes::default();
         let (own, pristine) = (&base.differs, &self.pristine);
@@ -298,35 +268,8 @@ impl Work<'_> {
         changes
     }
 
-    /// Puts changed files into the upper layer. Removals go through the overlay itself, which alone knows how
-    /// to note them, and come first.
-    fn spread(&self, changes: &Changes, site: &Site<'_>, upper: &Path) -> Result<(), KernelError> {
-        for some in changes.removed.chunks(1000) {
-            let cmd = Cmd::new("rm")
-                .args(["-f", "--"])
-                .args(some.iter().map(|path| site.room.seen(&site.tree.join(path))))
-                .deadline(REMOVE_DEADLINE, "removed files to go");
-            let done = self.cancel.run(site.room.wrap(cmd))?;
-            if !done.success() {
-                let said = String::from_utf8_lossy(&done.stderr).into_owned();
-                return Err(failed("remove files of", site.tree)(std::io::Error::other(said)).into());
-            }
-        }
-        for (path, from, entry) in &changes.written {
-            let to = upper.join(path);
-            if let Some(dir) = to.parent() {
-                std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
-            }
-            if std::fs::symlink_metadata(&to).is_ok() {
-                std::fs::remove_file(&to).map_err(failed("remove", &to))?;
-            }
-            tree::place(from, &to, entry).map_err(failed("write", &to))?;
-        }
-        Ok(())
-    }
-
     /// Whether the base's configuration may not be the right one for the changed tree.
-    fn may_change_config(&self, changes: &Changes) -> bool {
+    pub(super) fn may_change_config(&self, changes: &Changes) -> bool {
         let matters = |path: &PathBuf| {
             kconfig::is_kconfig(path)
                 || path.starts_with("scripts")

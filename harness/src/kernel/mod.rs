@@ -17,18 +17,22 @@ mod failure;
 mod fit;
 pub mod fragment;
 mod keep;
+mod ladder;
 pub mod lines;
 mod make;
 mod near;
 mod record;
 mod toolchain;
+mod warning;
 mod worktree;
 
 pub use crate::source::Cache;
 pub use failure::{Blamed, BuildFailure};
 pub use fragment::{FragmentError, MissingLine};
+pub use ladder::{Ladder, climb, recompile};
 pub use record::{KernelRecord, RECIPE, SeriesRecord};
 pub use toolchain::Toolchain;
+pub use warning::{Warning, compiled, warnings};
 
 use crate::host::Mode;
 use crate::source::cache::{Held, failed};
@@ -281,6 +285,17 @@ pub fn ensure(
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<Built, KernelError> {
+    climb(&mut Ladder::default(), request, cache, progress, cancel)
+}
+
+/// [`ensure`], with the build folder of the kernel before it.
+fn ensure_on(
+    ladder: &mut Ladder,
+    request: &Request,
+    cache: &Cache,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Built, KernelError> {
     let identity = Identity::of(&request.source, cache, cancel)?;
     if let Origin::Image(path) = &identity.origin {
         if !request.series.is_empty() || !request.fragments.is_empty() {
@@ -302,7 +317,7 @@ pub fn ensure(
         key: &key,
     };
     let built = find_or(&key, cache, progress, cancel, || {
-        make::kernel(&wanted, cache, progress, cancel)
+        make::kernel(&wanted, ladder, cache, progress, cancel)
     })?;
     if !built.cached {
         // What is held here stays; failing to tidy up is no reason to lose a kernel.
@@ -329,7 +344,7 @@ fn find_or(
     cache: &Cache,
     progress: &Progress,
     cancel: &Cancel,
-    make: impl Fn() -> Result<f64, KernelError>,
+    mut make: impl FnMut() -> Result<f64, KernelError>,
 ) -> Result<Built, KernelError> {
     let mut build_s = None;
     loop {

@@ -14,6 +14,21 @@ pub fn hash() -> &'static str {
     HASH.get_or_init(|| blake3::hash(BYTES).to_hex().to_string())
 }
 
+/// The BLAKE3 hash in hex of every workload's parameters and their defaults.
+#[must_use]
+pub fn defaults() -> String {
+    let rows = guest_tests::catalogue::Workload::all()
+        .into_iter()
+        .flat_map(|info| {
+            let row = |param: &guest_tests::catalogue::ParamInfo| {
+                format!("{}.{} = {}\n", info.name, param.name, param.default)
+            };
+            info.params.iter().map(row).collect::<Vec<_>>()
+        });
+    let text: String = rows.collect();
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +46,12 @@ mod tests {
         let (table, size, count) = (word(32, 8), word(54, 2), word(56, 2));
         let interpreters = (0..count).filter(|i| word(table + i * size, 4) == 3).count();
         assert_eq!(interpreters, 0, "a guest has no dynamic loader");
+    }
+
+    #[test]
+    fn the_hash_of_the_defaults_is_the_same_each_time() {
+        assert_eq!(defaults(), defaults());
+        assert_eq!(defaults().len(), 64);
     }
 
     #[test]

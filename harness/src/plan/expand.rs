@@ -1,31 +1,133 @@
-//! Crossing the axes of a matrix.
+//! From a matrix to its cells.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{CELLS_MAX, Cell, Named, Plan, PlanError};
-use crate::spec::{CaseSpec, Expectation, Include, MachineSpec, Problem, RacepointSetting, Spec};
+use super::combine::{self, Combination, Included};
+use super::derive::{Made, Maker};
+use super::{CELLS_MAX, Cell, Plan, PlanError};
+use crate::spec::{Axis, Choice, Expectation, Filter, Problem, Spec};
 
-/// A combination of the axes' values, before it is repeated.
-#[derive(Debug, Clone)]
-struct Combination {
-    kernel: String,
-    machine: Named<MachineSpec>,
-    case: Named<CaseSpec>,
-    racepoint: RacepointSetting,
-    repeat: u32,
-    /// Of an `include` entry that made it, where that stands.
-    made_at: Option<Range<usize>>,
+/// The keys that combinations have values of, and the values there are.
+struct Space<'s> {
+    spec: &'s Spec,
+    /// Axes that are given, and those that `include` alone gives, in the order of crossing.
+    keys: Vec<&'s Axis>,
+    /// By key: whether the matrix has it as an axis.
+    is_axis: Vec<bool>,
+    /// By key: the values, of which combinations hold the places.
+    choices: Vec<Vec<&'s Choice>>,
+    /// How often: values of the last key.
+    repeats: Vec<u32>,
 }
 
-impl Combination {
-    fn group(&self) -> String {
-        let backend = self.machine.spec.backend.word();
-        format!(
-            "{}.{}@{backend}.{}.{}",
-            self.kernel, self.machine.name, self.case.name, self.racepoint.name
-        )
+impl<'s> Space<'s> {
+    fn new(spec: &'s Spec) -> Self {
+        let m = &spec.matrix;
+        let included = m.include.iter().flat_map(|entry| &entry.sets);
+        let mut keys: Vec<&Axis> = m.axes.iter().map(|(axis, _)| axis).collect();
+        keys.extend(included.clone().map(|(axis, _)| axis));
+        keys.sort();
+        keys.dedup();
+        let mut choices: Vec<Vec<&Choice>> = vec![Vec::new(); keys.len()];
+        let given = m
+            .axes
+            .iter()
+            .flat_map(|(axis, all)| all.iter().map(move |c| (axis, c)));
+        let mut known: Vec<HashSet<&str>> = vec![HashSet::new(); keys.len()];
+        for (axis, choice) in given.chain(included.map(|(axis, choice)| (axis, choice))) {
+            if let Ok(key) = keys.binary_search(&axis)
+                && known[key].insert(&choice.name)
+            {
+                choices[key].push(choice);
+            }
+        }
+        let mut is_axis: Vec<bool> = keys.iter().map(|key| m.axis(key).is_some()).collect();
+        is_axis.push(false);
+        let mut repeats = vec![m.repeat];
+        repeats.extend(m.include.iter().filter_map(|entry| entry.repeat));
+        repeats.sort_unstable();
+        repeats.dedup();
+        Self {
+            spec,
+            keys,
+            is_axis,
+            choices,
+            repeats,
+        }
+    }
+
+    fn key(&self, axis: &Axis) -> Option<usize> {
+        self.keys.binary_search(&axis).ok()
+    }
+
+    fn place(&self, key: usize, name: &str) -> usize {
+        let found = self.choices[key].iter().position(|c| c.name == name);
+        found.unwrap_or(usize::MAX)
+    }
+
+    fn cross(&self) -> Vec<Combination<usize>> {
+        let axes: Vec<(usize, Vec<usize>)> = self
+            .spec
+            .matrix
+            .axes
+            .iter()
+            .filter_map(|(axis, all)| Some((self.key(axis)?, (0..all.len()).collect())))
+            .collect();
+        combine::cross(self.keys.len() + 1, &axes)
+    }
+
+    /// The entries of `include` as keys and values; the last key is `repeat`.
+    fn entries(&self) -> Vec<Vec<(usize, usize)>> {
+        let entry = |entry: &crate::spec::Include| {
+            let sets = entry.sets.iter();
+            let mut all: Vec<(usize, usize)> = sets
+                .filter_map(|(axis, choice)| {
+                    let key = self.key(axis)?;
+                    Some((key, self.place(key, &choice.name)))
+                })
+                .collect();
+            if let Some(repeat) = entry.repeat {
+                let place = self.repeats.iter().position(|r| *r == repeat).unwrap_or(0);
+                all.push((self.keys.len(), place));
+            }
+            all
+        };
+        self.spec.matrix.include.iter().map(entry).collect()
+    }
+
+    fn repeat(&self, c: &Combination<usize>) -> u32 {
+        let place = c.values.get(self.keys.len()).copied().flatten();
+        place
+            .and_then(|place| self.repeats.get(place).copied())
+            .unwrap_or(self.spec.matrix.repeat)
+    }
+
+    fn values(&self, c: &Combination<usize>) -> Vec<(&'s Axis, &'s Choice)> {
+        let value = |(key, axis): (usize, &&'s Axis)| {
+            let place = c.values[key]?;
+            Some((*axis, *self.choices[key].get(place)?))
+        };
+        self.keys.iter().enumerate().filter_map(value).collect()
+    }
+
+    fn matches(&self, filter: &Filter, c: &Combination<usize>) -> bool {
+        filter.matches(|axis| {
+            let choice = self
+                .key(axis)
+                .and_then(|key| self.choices[key].get(c.values[key]?).copied());
+            // Nothing armed is a setting too, where no axis says so.
+            let off = (*axis == Axis::Racepoint).then_some("off");
+            choice.map(|c| c.name.as_str()).or(off)
+        })
+    }
+
+    /// Where what made a combination is written.
+    fn at(&self, c: &Combination<usize>) -> Range<usize> {
+        let m = &self.spec.matrix;
+        let entry = c.made_by.and_then(|place| m.include.get(place));
+        entry.map_or_else(|| m.at.clone(), |entry| entry.at.clone())
     }
 }
 
@@ -33,54 +135,58 @@ impl Combination {
 ///
 /// # Errors
 /// [`PlanError::Spec`] with everything that is wrong: entries without effect, the same cell twice, no
-/// cell at all, more than [`CELLS_MAX`].
+/// cell at all, more than [`CELLS_MAX`], values that do not go with what they change.
 pub fn expand(spec: &Spec) -> Result<Plan, PlanError> {
     let mut problems = Vec::new();
     let fail = |problems: Vec<Problem>| Err(PlanError::from(spec.error(problems)));
     if let Some(problem) = too_many(spec) {
         return fail(vec![problem]);
     }
-    let mut combinations = cross(spec);
-    exclude(spec, &mut combinations, &mut problems);
-    include(spec, &mut combinations, &mut problems);
-    let total: usize = combinations.iter().map(|c| c.repeat as usize).sum();
+    let space = Space::new(spec);
+    let mut all = space.cross();
+    exclude(&space, &mut all, &mut problems);
+    include(&space, &mut all, &mut problems);
+    let total: usize = all.iter().map(|c| space.repeat(c) as usize).sum();
     if total > CELLS_MAX {
         return fail(vec![bound(spec, total as u128)]);
     }
-    if combinations.is_empty() && problems.is_empty() {
+    if all.is_empty() && problems.is_empty() {
         problems.push(Problem::new(spec.matrix.at.clone(), "the matrix selects no cell"));
     }
-    duplicates(&combinations, &mut problems);
-    let expectations = expect(spec, &combinations, &mut problems);
+    let mut maker = Maker::new(spec);
+    let made: Vec<Option<Made>> = all
+        .iter()
+        .map(|c| maker.make(&space.values(c), &space.at(c)))
+        .collect();
+    problems.append(&mut maker.problems);
+    duplicates(&space, &all, &made, &mut problems);
+    let expectations = expect(&space, &all, &mut problems);
     if !problems.is_empty() {
         return fail(problems);
     }
-    let cells: Vec<Cell> = combinations
+    let cells: Vec<Cell> = all
         .iter()
-        .zip(expectations)
-        .flat_map(|(c, e)| cells(c, e.as_ref()))
+        .zip(made.iter().zip(expectations))
+        .filter_map(|(c, (made, e))| Some((c, made.as_ref()?, e)))
+        .flat_map(|(c, made, e)| cells(made, space.repeat(c), e.as_ref()))
         .collect();
+    // In the order of the file, each kernel followed by what axes make of it.
+    let mut kernels = maker.kernels;
+    let block = |name: &str| spec.kernels.get_index_of(name.split('+').next().unwrap_or(name));
+    kernels.sort_by(|a, _, b, _| block(a).cmp(&block(b)));
     Ok(Plan {
         path: spec.path.clone(),
-        kernels: spec.kernels.clone(),
+        kernels,
         cells,
-    }
-    .with_used_kernels())
+    })
 }
 
 /// Tells that the product is too large before any of it is made.
 fn too_many(spec: &Spec) -> Option<Problem> {
     let m = &spec.matrix;
-    let racepoints = m.racepoint.as_ref().map_or(1, Vec::len);
-    let product = [
-        m.kernel.len(),
-        m.machine.len(),
-        m.case.len(),
-        racepoints,
-        m.repeat as usize,
-    ];
-    let product: u128 = product.into_iter().map(|n| n as u128).product();
-    (product > CELLS_MAX as u128).then(|| bound(spec, product))
+    let axes = m.axes.iter().map(|(_, values)| values.len() as u128);
+    let product = axes.chain([u128::from(m.repeat)]).fold(1, u128::saturating_mul);
+    (!m.axes.is_empty() && product > CELLS_MAX as u128).then(|| bound(spec, product))
 }
 
 fn bound(spec: &Spec, cells: u128) -> Problem {
@@ -91,161 +197,89 @@ fn bound(spec: &Spec, cells: u128) -> Problem {
     .help("split it into several files, or lower `repeat`")
 }
 
-fn machine(spec: &Spec, name: &str) -> Option<Named<MachineSpec>> {
-    spec.machines.get(name).map(|m| Named {
-        name: name.to_owned(),
-        spec: Arc::clone(m),
-    })
-}
-
-fn case(spec: &Spec, name: &str) -> Option<Named<CaseSpec>> {
-    spec.cases.get(name).map(|c| Named {
-        name: name.to_owned(),
-        spec: Arc::clone(c),
-    })
-}
-
-fn cross(spec: &Spec) -> Vec<Combination> {
-    let m = &spec.matrix;
-    let off = [RacepointSetting::off()];
-    let racepoints = m.racepoint.as_deref().unwrap_or(&off);
-    let mut all = Vec::new();
-    for kernel in &m.kernel {
-        for machine in m.machine.iter().filter_map(|n| machine(spec, n)) {
-            for case in m.case.iter().filter_map(|n| case(spec, n)) {
-                all.extend(racepoints.iter().map(|racepoint| Combination {
-                    kernel: kernel.clone(),
-                    machine: machine.clone(),
-                    case: case.clone(),
-                    racepoint: racepoint.clone(),
-                    repeat: m.repeat,
-                    made_at: None,
-                }));
-            }
-        }
+fn exclude(space: &Space<'_>, all: &mut Vec<Combination<usize>>, problems: &mut Vec<Problem>) {
+    let entries = &space.spec.matrix.exclude;
+    let used = combine::exclude(all, entries, |entry, c| space.matches(&entry.filter, c));
+    for (entry, _) in entries.iter().zip(used).filter(|(_, used)| !used) {
+        problems.push(
+            Problem::new(entry.at.clone(), "this entry excludes nothing")
+                .help("cells of `include` are added later: leave them out there"),
+        );
     }
-    all
 }
 
-fn exclude(spec: &Spec, combinations: &mut Vec<Combination>, problems: &mut Vec<Problem>) {
-    let matches = |filter: &crate::spec::Filter, c: &Combination| {
-        filter.matches(&c.kernel, &c.machine.name, &c.case.name, &c.racepoint.name)
-    };
-    for entry in &spec.matrix.exclude {
-        // Against all of them: two entries may take out the same one.
-        if !combinations.iter().any(|c| matches(&entry.filter, c)) {
-            problems.push(
-                Problem::new(entry.at.clone(), "this entry excludes nothing")
-                    .help("cells of `include` are added later: leave them out there"),
-            );
-        }
-    }
-    combinations.retain(|c| !spec.matrix.exclude.iter().any(|entry| matches(&entry.filter, c)));
-}
-
-fn include(spec: &Spec, combinations: &mut Vec<Combination>, problems: &mut Vec<Problem>) {
-    let originals = combinations.len();
-    for entry in &spec.matrix.include {
-        let mut fits = false;
-        for c in combinations
-            .iter_mut()
-            .take(originals)
-            .filter(|c| may_be_added(spec, entry, c))
-        {
-            fits = true;
-            c.repeat = entry.repeat.unwrap_or(c.repeat);
-            if let (Some(racepoint), None) = (&entry.racepoint, &spec.matrix.racepoint) {
-                c.racepoint.clone_from(racepoint);
-            }
-        }
-        let adds = entry.repeat.is_some() || (entry.racepoint.is_some() && spec.matrix.racepoint.is_none());
-        if fits && !adds {
+fn include(space: &Space<'_>, all: &mut Vec<Combination<usize>>, problems: &mut Vec<Problem>) {
+    let results = combine::include(all, &space.is_axis, &space.entries());
+    for (entry, result) in space.spec.matrix.include.iter().zip(results) {
+        if result == Included::Nothing {
             problems.push(
                 Problem::new(
                     entry.at.clone(),
                     "this entry adds nothing: the matrix has these cells already",
                 )
-                .help("an entry adds `repeat` to cells, or is a new cell"),
+                .help("an entry adds values that no axis has to cells, or is a new cell"),
             );
-        } else if !fits {
-            match created(spec, entry) {
-                Ok(new) => combinations.push(new),
-                Err(problem) => problems.push(problem),
-            }
         }
     }
 }
 
-/// Whether no value of an entry would overwrite one that an axis gave.
-fn may_be_added(spec: &Spec, entry: &Include, c: &Combination) -> bool {
-    let same = |given: Option<&String>, value: &str| given.is_none_or(|g| g == value);
-    same(entry.kernel.as_ref(), &c.kernel)
-        && same(entry.machine.as_ref(), &c.machine.name)
-        && same(entry.case.as_ref(), &c.case.name)
-        && (spec.matrix.racepoint.is_none()
-            || same(entry.racepoint.as_ref().map(|r| &r.name), &c.racepoint.name))
+/// A cell's id without its seed and its repeat.
+fn group(made: &Made) -> String {
+    let backend = made.machine.spec.backend.word();
+    format!(
+        "{}.{}@{backend}.{}.{}",
+        made.kernel, made.machine.name, made.case.name, made.racepoint.name
+    )
 }
 
-fn created(spec: &Spec, entry: &Include) -> Result<Combination, Problem> {
-    let needs = |axis: &str| {
-        Problem::new(
-            entry.at.clone(),
-            format!("this entry fits no cell, and for a new one it lacks `{axis}`"),
-        )
-    };
-    Ok(Combination {
-        kernel: entry.kernel.clone().ok_or_else(|| needs("kernel"))?,
-        machine: entry
-            .machine
-            .as_ref()
-            .and_then(|n| machine(spec, n))
-            .ok_or_else(|| needs("machine"))?,
-        case: entry
-            .case
-            .as_ref()
-            .and_then(|n| case(spec, n))
-            .ok_or_else(|| needs("case"))?,
-        racepoint: entry.racepoint.clone().unwrap_or_else(RacepointSetting::off),
-        repeat: entry.repeat.unwrap_or(spec.matrix.repeat),
-        made_at: Some(entry.at.clone()),
-    })
+/// A cell's id without its repeat.
+fn stem(made: &Made) -> String {
+    let group = group(made);
+    match made.seed {
+        Some(seed) => format!("{group}#seed{seed}"),
+        None => group,
+    }
 }
 
-fn duplicates(combinations: &[Combination], problems: &mut Vec<Problem>) {
+fn duplicates(
+    space: &Space<'_>,
+    all: &[Combination<usize>],
+    made: &[Option<Made>],
+    problems: &mut Vec<Problem>,
+) {
     let mut seen: HashMap<String, Option<Range<usize>>> = HashMap::new();
-    for c in combinations {
-        let group = c.group();
-        let message = format!("this makes the cell {group} a second time");
-        if let (Some(first), Some(at)) = (seen.get(&group), &c.made_at) {
-            let problem = Problem::new(at.clone(), message);
-            problems.push(match first {
-                Some(first) => problem.also(first.clone(), "the first one is made here"),
-                None => problem,
-            });
-        } else {
-            seen.insert(group, c.made_at.clone());
-        }
+    for (c, made) in all.iter().zip(made) {
+        let Some(made) = made else { continue };
+        let stem = stem(made);
+        let at = c.made_by.map(|_| space.at(c));
+        let Some(first) = seen.get(&stem) else {
+            seen.insert(stem, at);
+            continue;
+        };
+        let place = at.unwrap_or_else(|| space.spec.matrix.at.clone());
+        let problem = Problem::new(place, format!("this makes the cell {stem} a second time"));
+        problems.push(match first {
+            Some(first) => problem.also(first.clone(), "the first one is made here"),
+            None => problem,
+        });
     }
 }
 
 /// Finds each combination's expectation: the last that matches. One that decides nothing is an error.
 fn expect(
-    spec: &Spec,
-    combinations: &[Combination],
+    space: &Space<'_>,
+    all: &[Combination<usize>],
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<Arc<Expectation>>> {
-    let shared: Vec<Arc<Expectation>> = spec.expect.iter().cloned().map(Arc::new).collect();
-    let matches = |e: &Expectation, c: &Combination| {
-        e.filter
-            .matches(&c.kernel, &c.machine.name, &c.case.name, &c.racepoint.name)
-    };
-    let decided: Vec<Option<usize>> = combinations
+    let shared: Vec<Arc<Expectation>> = space.spec.expect.iter().cloned().map(Arc::new).collect();
+    let matches = |e: &Expectation, c: &Combination<usize>| space.matches(&e.filter, c);
+    let decided: Vec<Option<usize>> = all
         .iter()
         .map(|c| shared.iter().rposition(|e| matches(e, c)))
         .collect();
     let used: HashSet<usize> = decided.iter().flatten().copied().collect();
     for (at, e) in shared.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
-        let over = combinations
+        let over = all
             .iter()
             .zip(&decided)
             .find(|(c, _)| matches(e, c))
@@ -266,36 +300,25 @@ fn expect(
         .collect()
 }
 
-fn cells(c: &Combination, expect: Option<&Arc<Expectation>>) -> Vec<Cell> {
-    let group = c.group();
-    (1..=c.repeat)
-        .map(|repeat| Cell {
-            id: if c.repeat == 1 {
-                group.clone()
-            } else {
-                format!("{group}#{repeat}")
-            },
-            group: group.clone(),
-            kernel: c.kernel.clone(),
-            machine: c.machine.clone(),
-            case: c.case.clone(),
-            racepoint: c.racepoint.clone(),
-            repeat,
-            seed: seed(c.case.spec.seed, repeat),
-            expect: expect.cloned(),
-        })
-        .collect()
-}
-
-/// The seed of a repeat: the case's own first, then values that are far apart and always the same.
-#[must_use]
-pub fn seed(case: u64, repeat: u32) -> u64 {
-    if repeat <= 1 {
-        return case;
+/// The cells of one combination: one, or as many as it is repeated.
+fn cells(made: &Made, repeats: u32, expect: Option<&Arc<Expectation>>) -> Vec<Cell> {
+    let first_seed = made.seed.unwrap_or(made.case.spec.seed);
+    let stem = stem(made);
+    let first = Cell {
+        id: stem.clone(),
+        stem,
+        group: group(made),
+        kernel: made.kernel.clone(),
+        machine: made.machine.clone(),
+        case: made.case.clone(),
+        racepoint: made.racepoint.clone(),
+        repeat: 1,
+        seed: first_seed,
+        first_seed,
+        expect: expect.cloned(),
+    };
+    if repeats == 1 {
+        return vec![first];
     }
-    // An odd step visits every value; the multiplications are one-to-one, so repeats never share a seed.
-    let mut z = case.wrapping_add(u64::from(repeat).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    (1..=repeats).map(|repeat| first.again(repeat)).collect()
 }

@@ -1,12 +1,14 @@
 //! A matrix → cells: what is booted, with which seeds, and what is expected of it. Pure.
 //!
 //! [`expand`] crosses the axes; [`Plan::select`] keeps some of the cells. A cell's id is
-//! `KERNEL.MACHINE@BACKEND.CASE.RACEPOINT`, as in `fixed.small@qemu.pressure.off`; with `repeat` above
-//! 1 each repeat is a cell of its own and `#1`, `#2` … follow. The id without it is the cell's group.
+//! `KERNEL.MACHINE@BACKEND.CASE.RACEPOINT`, as in `fixed.small@qemu.pressure.off`. What other axes change
+//! follows the block that it changes (`fixed+v6-1`, `small+2cpu`, `pressure+arena-4MiB`), the axis `seed`
+//! adds `#seed7`, and with `repeat` above 1 each repeat is a cell of its own and `#1`, `#2` … follow. The
+//! id without seed and repeat is the cell's group.
 //!
 //! # Exclude and include
 //! They mean what they mean in a GitHub Actions matrix, where it makes sense here:
-//! 1. The axes `kernel`, `machine`, `case` and `racepoint` are crossed, the first one varying slowest.
+//! 1. The axes are crossed in the order of [`Axis`](crate::spec::Axis), the first one varying slowest.
 //! 2. `exclude` takes every combination out that has all the values an entry gives; keys it does not
 //!    give match anything.
 //! 3. `include`, entry by entry and after that: its values are added to each of the *original*
@@ -18,8 +20,12 @@
 //! Stricter than there, since every slip is a test that never runs: an entry of `exclude`, `include` or
 //! `expect` without any effect is an error, and so are two cells with the same id.
 
+mod combine;
+mod derive;
+mod estimate;
 mod expand;
 mod select;
+mod shard;
 #[cfg(test)]
 mod tests;
 
@@ -32,8 +38,10 @@ use miette::{Diagnostic, SourceCode};
 
 pub use crate::spec::RacepointSetting;
 use crate::spec::{CaseSpec, Expectation, KernelSpec, MachineSpec, SpecError};
-pub use expand::{expand, seed};
+pub use estimate::Durations;
+pub use expand::expand;
 pub use select::selects;
+pub use shard::{SHARDS_MAX, Shard, ShardOf, Split};
 
 /// Most cells of one plan, repeats counted.
 pub const CELLS_MAX: usize = 100_000;
@@ -63,7 +71,9 @@ pub struct Named<T> {
 pub struct Cell {
     /// `KERNEL.MACHINE@BACKEND.CASE.RACEPOINT`, with `#N` where cells are repeated; unique in the plan.
     pub id: String,
-    /// The id without `#N`.
+    /// The id without its repeat: `#seedN` is a part of it.
+    pub stem: String,
+    /// The id without seed and repeat: cells of one group differ in nothing else.
     pub group: String,
     /// Name of the kernel: a key of [`Plan::kernels`].
     pub kernel: String,
@@ -77,8 +87,36 @@ pub struct Cell {
     pub repeat: u32,
     /// The case's seed in the first repeat; a value derived from seed and repeat in the others.
     pub seed: u64,
+    /// The seed of the first repeat.
+    pub first_seed: u64,
     /// What is expected; without it, a pass.
     pub expect: Option<Arc<Expectation>>,
+}
+
+impl Cell {
+    /// The same once more, with a seed of its own: the repeat of that number.
+    #[must_use]
+    pub fn again(&self, repeat: u32) -> Self {
+        Self {
+            id: format!("{}#{repeat}", self.stem),
+            repeat,
+            seed: seed(self.first_seed, repeat),
+            ..self.clone()
+        }
+    }
+}
+
+/// The seed of a repeat: the cell's own first, then values that are far apart and always the same.
+#[must_use]
+pub fn seed(first: u64, repeat: u32) -> u64 {
+    if repeat <= 1 {
+        return first;
+    }
+    // An odd step visits every value; the multiplications are one-to-one, so repeats never share a seed.
+    let mut z = first.wrapping_add(u64::from(repeat).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// Why there is no plan.
@@ -93,6 +131,15 @@ pub enum PlanError {
         /// Ids that look like it, the likeliest first; a few of all ids where none does.
         closest: Vec<String>,
     },
+    /// A shard has no cell.
+    EmptyShard {
+        /// Which one, from 1.
+        index: u32,
+        /// How many there are.
+        count: u32,
+        /// How many cells were split.
+        cells: usize,
+    },
 }
 
 impl PlanError {
@@ -101,13 +148,16 @@ impl PlanError {
     pub fn render_plain(&self) -> String {
         match self {
             Self::Spec(e) => e.render_plain(),
-            Self::NoCell { .. } => format!("error: {self}\n  help: {}\n", self.advice().unwrap_or_default()),
+            Self::NoCell { .. } | Self::EmptyShard { .. } => {
+                format!("error: {self}\n  help: {}\n", self.advice().unwrap_or_default())
+            }
         }
     }
 
     fn advice(&self) -> Option<String> {
         match self {
             Self::Spec(_) => None,
+            Self::EmptyShard { .. } => Some("ask for at most as many shards as there are cells".to_owned()),
             Self::NoCell { closest, .. } => Some(format!(
                 "a pattern is a part of a cell's id, or a glob with `*` and `?`; ids near it: {}",
                 closest.join(", ")
@@ -124,6 +174,9 @@ impl fmt::Display for PlanError {
                 write!(f, "an empty pattern selects no cell")
             }
             Self::NoCell { pattern, .. } => write!(f, "no cell is selected by `{pattern}`"),
+            Self::EmptyShard { index, count, cells } => {
+                write!(f, "shard {index}/{count} has no cell: there are {cells} in all")
+            }
         }
     }
 }
@@ -138,14 +191,14 @@ impl Diagnostic for PlanError {
     fn source_code(&self) -> Option<&dyn SourceCode> {
         match self {
             Self::Spec(e) => e.source_code(),
-            Self::NoCell { .. } => None,
+            Self::NoCell { .. } | Self::EmptyShard { .. } => None,
         }
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
         match self {
             Self::Spec(e) => e.related(),
-            Self::NoCell { .. } => None,
+            Self::NoCell { .. } | Self::EmptyShard { .. } => None,
         }
     }
 }

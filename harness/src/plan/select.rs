@@ -39,6 +39,18 @@ impl Plan {
         .with_used_kernels())
     }
 
+    /// The cell of that id: one of the plan, or a repeat of one that has no such number there.
+    #[must_use]
+    pub fn cell(&self, id: &str) -> Option<Cell> {
+        if let Some(cell) = self.cells.iter().find(|cell| cell.id == id) {
+            return Some(cell.clone());
+        }
+        let (stem, repeat) = id.rsplit_once('#')?;
+        let repeat = repeat.parse().ok().filter(|n| *n > 0)?;
+        let cell = self.cells.iter().find(|cell| cell.stem == stem)?;
+        Some(cell.again(repeat))
+    }
+
     /// Leaves out kernels that no cell uses: they are not built.
     pub(super) fn with_used_kernels(mut self) -> Self {
         let used: HashSet<&str> = self.cells.iter().map(|c| c.kernel.as_str()).collect();

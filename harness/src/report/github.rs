@@ -1,6 +1,6 @@
 //! Markdown for a GitHub step summary: what did not come out as expected first, all cells folded below.
 
-use super::words::{closing, count, cut, short, tame, verdict_words};
+use super::words::{closing, count, cut, not_run, short, tame, verdict_words};
 use crate::run::CellRecord;
 use crate::store::Record;
 
@@ -22,6 +22,13 @@ pub(super) fn github(record: &Record) -> String {
         guest_s / 60.0,
         record.run.replace('`', "'"),
     ));
+    for note in &record.notes {
+        out.push_str(&format!("\n> {}\n", text(note)));
+    }
+    if !record.not_run.is_empty() {
+        let left_out = count(record.not_run.len(), "cell");
+        out.push_str(&format!("\n**{left_out} {}**\n", text(&not_run(record))));
+    }
     let wrong: Vec<&&CellRecord> = cells.iter().filter(|c| !c.as_expected).collect();
     if !wrong.is_empty() {
         out.push_str("\n### Not as expected\n\n");

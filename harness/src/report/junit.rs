@@ -3,7 +3,7 @@
 //! Names are cells' ids, which are unique: GitLab drops what repeats a name. What was expected to fail and
 //! did is a success here; what proved nothing is skipped.
 
-use super::words::short;
+use super::words::{not_run, short};
 use crate::run::CellRecord;
 use crate::store::Record;
 use crate::verdict::Verdict;
@@ -25,7 +25,7 @@ pub(super) fn junit(record: &Record) -> Result<String, SerializeError> {
     }
     for id in &record.not_run {
         let mut status = TestCaseStatus::skipped();
-        status.set_message("not run: the run was stopped");
+        status.set_message(not_run(record));
         suite(&mut suites, "not run").add_test_case(TestCase::new(id.as_str(), status));
     }
     if record.exit.is_none() {

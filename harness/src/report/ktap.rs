@@ -34,8 +34,9 @@ pub(super) fn ktap(record: &Record) -> String {
         for id in &record.not_run {
             number += 1;
             out.push_str(&format!(
-                "ok {number} {} # SKIP not run: the run was stopped\n",
-                name(id)
+                "ok {number} {} # SKIP {}\n",
+                name(id),
+                words::not_run(record)
             ));
         }
     }

@@ -53,6 +53,7 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             cells,
             kernels,
             done,
+            notes,
             ..
         } => {
             let (cells, kernels) = (count(*cells, "cell"), count(*kernels, "kernel"));
@@ -61,10 +62,14 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             } else {
                 format!(" ({done} of them done before)")
             };
-            vec![format!(
-                "{cells}{earlier} on {kernels}, recorded in {}",
-                dir.display()
-            )]
+            let head = match (cells.as_str(), done) {
+                // Cells that are chosen on the way are not known yet.
+                ("0 cells", 0) => kernels,
+                _ => format!("{cells}{earlier} on {kernels}"),
+            };
+            let head = format!("{head}, recorded in {}", dir.display());
+            let notes = notes.iter().map(|note| format!("note: {note}"));
+            std::iter::once(head).chain(notes).collect()
         }
         Event::KernelStarted { .. } => Vec::new(),
         Event::KernelStep {
@@ -111,7 +116,13 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             std::iter::once(head).chain(commands).collect()
         }
         Event::CellDone(cell) => vec![cell_line(cell)],
+        Event::SeriesStep(step) => step.lines(),
+        Event::Series(report) => report.lines(),
         Event::Interrupted => vec!["stopping: what runs is being ended, what is done is kept".to_owned()],
+        Event::Stopping { why } => vec![format!(
+            "stopping, since {}: what runs is being ended, what is done is kept",
+            why.words()
+        )],
         Event::Summary(summary) => {
             let mut lines = Vec::new();
             // A build alone has no cells.
@@ -126,6 +137,9 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
                 lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
             }
             if !summary.not_run.is_empty() {
+                if let Some(why) = &summary.not_run_why {
+                    lines.push(format!("{} not run: {why}", count(summary.not_run.len(), "cell")));
+                }
                 lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
             }
             lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());

@@ -113,8 +113,13 @@ impl Reporter for Terminal {
             }
             Event::CellDone(cell) => self.drop_bar(&cell.id),
             Event::CellFrozen { cell, .. } => self.bar(cell).set_message("stopped at its first finding"),
-            Event::RunStarted { .. } | Event::CellFinding { .. } | Event::Interrupted | Event::Summary(_) => {
-            }
+            Event::RunStarted { .. }
+            | Event::CellFinding { .. }
+            | Event::SeriesStep(_)
+            | Event::Series(_)
+            | Event::Interrupted
+            | Event::Stopping { .. }
+            | Event::Summary(_) => {}
         }
         if let Event::Summary(_) = event {
             self.shown.values().for_each(ProgressBar::finish_and_clear);

@@ -34,6 +34,12 @@ pub(super) fn closing(record: &Record) -> &'static str {
     }
 }
 
+/// Why cells have no verdict.
+pub(super) fn not_run(record: &Record) -> String {
+    let why = record.not_run_why.as_deref().unwrap_or("the run was stopped");
+    format!("not run: {}", tame(why))
+}
+
 /// What an exit code means.
 pub(super) fn closing_words(exit: u8, not_run: usize) -> &'static str {
     match (exit, not_run) {

@@ -6,8 +6,8 @@ use super::{CellRecord, Event};
 use crate::console::{self, Splat};
 use crate::kernel::Built;
 use crate::machine::{
-    self, Accel, AccelChoice, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd, MachineEvent,
-    MachineRun, agent, initramfs,
+    self, Accel, AccelChoice, AccelPref, BackendChoice, BackendPref, Deadlines, MachineConfig, MachineEnd,
+    MachineEvent, MachineRun, agent, initramfs,
 };
 use crate::plan::Cell;
 use crate::source::cache::Scratch;
@@ -64,6 +64,20 @@ impl CellContext {
     /// The record of a cell whose kernel could not be made.
     pub(super) fn unrun(&self, cell: &Cell, full: Verdict) -> CellRecord {
         self.record(cell, full, &evidence::Figures::default(), None, 0)
+    }
+
+    /// Decides what a kernel's machines run on.
+    pub(super) async fn accel(&self, pref: AccelPref, kernel: &Built) -> AccelChoice {
+        let probe = machine::accel::Probe {
+            qemu: self.qemu.clone(),
+            kernel: kernel.dir.join("bzImage"),
+            kernel_key: kernel.key.to_string(),
+            base: Arc::clone(&self.base),
+            cache: self.accel_cache.clone(),
+            device: "/dev/kvm".into(),
+            within: None,
+        };
+        machine::accel::choose(pref, &probe).await
     }
 
     fn record(
@@ -181,16 +195,7 @@ impl Run<'_> {
 
     async fn accel(&self) -> AccelChoice {
         let pref = shell::accel_pref(self.cell.machine.spec.accel);
-        let probe = machine::accel::Probe {
-            qemu: self.context.qemu.clone(),
-            kernel: self.kernel.dir.join("bzImage"),
-            kernel_key: self.kernel.key.to_string(),
-            base: Arc::clone(&self.context.base),
-            cache: self.context.accel_cache.clone(),
-            device: "/dev/kvm".into(),
-            within: None,
-        };
-        machine::accel::choose(pref, &probe).await
+        self.context.accel(pref, self.kernel).await
     }
 
     /// What boots the machine; an error where the cell insists on what this host has not.

@@ -1,23 +1,23 @@
 //! The dispatcher: puts events in order, records them, and decides what runs next.
 
-use super::cells::{self, CellContext};
 use super::kernels::{self, Made};
+use super::limits::Limits;
+use super::stop::{StopWhy, Stops};
 use super::{CellRecord, Event, KernelRecord, Summary};
 use crate::host::Mode;
 use crate::machine::agent;
 use crate::plan::{Cell, Plan};
 use crate::source::{Cache, CacheError};
 use crate::spec::Spec;
-use crate::store::{self, RunDir, RunHeader, StoreError};
+use crate::store::{self, RunDir, RunHeader, ShardHeader, StoreError};
 use crate::verdict::{self, Verdict};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 
 /// Events that may wait for the dispatcher; executors then wait.
-const EVENTS_WAITING_MAX: usize = 1024;
+pub(super) const EVENTS_WAITING_MAX: usize = 1024;
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Config {
     pub sandbox: Mode,
     /// CPUs that builds and machines may use.
     pub cores: u32,
+    /// What bounds it.
+    pub limits: Limits,
     /// Whether a guest is stopped at its first finding, to be looked at.
     pub freeze: bool,
     /// Arguments as given, for the record.
@@ -68,6 +70,9 @@ pub enum RunError {
     /// The guest's root could not be made.
     #[error("could not make the guest's initramfs: {0}")]
     Initramfs(std::io::Error),
+    /// A matrix of our own making can't be used.
+    #[error("{0}")]
+    Plan(String),
 }
 
 /// Runs a plan to its end. `show` gets each event in order; `cancel` turning true ends it early, with
@@ -80,29 +85,37 @@ pub async fn run(
     mut show: impl FnMut(&Event) + Send,
     cancel: watch::Receiver<bool>,
 ) -> Result<Summary, RunError> {
-    let mut dispatch = Dispatch::start(&config, &mut show)?;
-    let made = dispatch.kernels(&config, &cancel).await?;
+    let stops = Stops::new(cancel, config.limits.time_budget);
+    let mut dispatch = Dispatch::start(&config, stops, &mut show)?;
+    let made = dispatch.kernels(&config).await?;
     match config.until {
         Until::Built => dispatch.built(&config, &made),
         Until::Judged => {
-            let cells = dispatch.cells(&config, &made, &cancel).await?;
+            let cells = dispatch.cells(&config, &made).await?;
             dispatch.finish(&config, &made, cells)
         }
     }
 }
 
-struct Dispatch<'a> {
-    dir: RunDir,
+pub(super) struct Dispatch<'a> {
+    pub(super) dir: RunDir,
+    header: RunHeader,
     show: &'a mut (dyn FnMut(&Event) + Send),
-    interrupted: bool,
+    pub(super) stops: Stops,
     /// Cells that an earlier go of this run had finished.
-    done: BTreeMap<String, CellRecord>,
+    pub(super) done: BTreeMap<String, CellRecord>,
+    /// Ids of the cells of later rounds.
+    pub(super) more: Vec<String>,
 }
 
 impl<'a> Dispatch<'a> {
-    fn start(config: &Config, show: &'a mut (dyn FnMut(&Event) + Send)) -> Result<Self, RunError> {
-        let dir = match &config.resume {
-            Some(dir) => RunDir::reopen(dir)?,
+    fn start(
+        config: &Config,
+        stops: Stops,
+        show: &'a mut (dyn FnMut(&Event) + Send),
+    ) -> Result<Self, RunError> {
+        let (dir, header) = match &config.resume {
+            Some(dir) => (RunDir::reopen(dir)?, store::read_json(&dir.join("run.json"))?),
             None => Self::create(config)?,
         };
         let done = if config.resume.is_some() {
@@ -119,19 +132,23 @@ impl<'a> Dispatch<'a> {
             cells: config.plan.cells.len(),
             kernels,
             done: done.len(),
+            notes: config.limits.notes(config.cores),
+            defaults: agent::defaults(),
         };
         let mut dispatch = Self {
             dir,
+            header,
             show,
-            interrupted: false,
+            stops,
             done,
+            more: Vec::new(),
         };
         dispatch.event(&started)?;
         Ok(dispatch)
     }
 
     /// Makes the folder of a new run, with what it was started with.
-    fn create(config: &Config) -> Result<RunDir, RunError> {
+    fn create(config: &Config) -> Result<(RunDir, RunHeader), RunError> {
         let name = config
             .spec
             .path
@@ -139,31 +156,47 @@ impl<'a> Dispatch<'a> {
             .map_or_else(|| "run".into(), |n| n.to_string_lossy());
         let dir = RunDir::create(&config.runs, &name)?;
         dir.write_bytes("spec.yaml", config.spec.text.as_bytes())?;
-        dir.write(
-            "run.json",
-            &RunHeader {
-                v: 1,
-                run: dir.id().to_owned(),
-                spec: std::path::absolute(&config.spec.path).unwrap_or_else(|_| config.spec.path.clone()),
-                root: config.root.clone(),
-                cells: config.plan.cells.iter().map(|c| c.id.clone()).collect(),
-                agent: agent::hash().to_owned(),
-                patchproof: env!("CARGO_PKG_VERSION").to_owned(),
-                args: config.args.clone(),
-                started: jiff::Timestamp::now().to_string(),
-            },
-        )?;
-        Ok(dir)
+        let header = RunHeader {
+            v: 1,
+            run: dir.id().to_owned(),
+            spec: std::path::absolute(&config.spec.path).unwrap_or_else(|_| config.spec.path.clone()),
+            root: config.root.clone(),
+            cells: config.plan.cells.iter().map(|c| c.id.clone()).collect(),
+            shard: config.limits.shard.clone().map(|shard| ShardHeader {
+                index: shard.index,
+                count: shard.count,
+                split: shard.digest,
+                all: shard.all,
+            }),
+            agent: agent::hash().to_owned(),
+            patchproof: env!("CARGO_PKG_VERSION").to_owned(),
+            args: config.args.clone(),
+            started: jiff::Timestamp::now().to_string(),
+        };
+        dir.write("run.json", &header)?;
+        Ok((dir, header))
+    }
+
+    /// Writes down the cells that came up while the run went on, so that it can be finished.
+    pub(super) fn keep_header(&mut self) -> Result<(), StoreError> {
+        let known = self.header.cells.len();
+        let more = self
+            .more
+            .iter()
+            .filter(|id| !self.header.cells[..known].contains(id));
+        let more: Vec<String> = more.cloned().collect();
+        self.header.cells.extend(more);
+        self.dir.write("run.json", &self.header)
     }
 
     /// The cells that no earlier go has finished.
-    fn left<'c>(&self, config: &'c Config) -> Vec<&'c Cell> {
+    pub(super) fn left<'c>(&self, config: &'c Config) -> Vec<&'c Cell> {
         let cells = config.plan.cells.iter();
         cells.filter(|cell| !self.done.contains_key(&cell.id)).collect()
     }
 
     /// Records an event, then shows it.
-    fn event(&mut self, event: &Event) -> Result<(), StoreError> {
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         if !matches!(event, Event::KernelStep { .. }) {
             self.dir.event(event)?;
         }
@@ -171,42 +204,45 @@ impl<'a> Dispatch<'a> {
         Ok(())
     }
 
-    /// Notices a cancellation, once.
-    fn note_cancel(&mut self, cancel: &watch::Receiver<bool>) -> Result<bool, StoreError> {
-        let stop = *cancel.borrow();
-        if stop && !self.interrupted {
-            self.interrupted = true;
-            self.event(&Event::Interrupted)?;
+    /// Stops the run, and says why, once.
+    pub(super) fn stop(&mut self, why: StopWhy) -> Result<(), StoreError> {
+        if self.stops.why().is_some() {
+            return Ok(());
         }
-        Ok(stop)
+        self.stops.stop(why);
+        let event = if why == StopWhy::Signal {
+            Event::Interrupted
+        } else {
+            Event::Stopping { why }
+        };
+        self.event(&event)
     }
 
     /// Makes every kernel that the cells need, one after the other.
-    async fn kernels(
-        &mut self,
-        config: &Config,
-        cancel: &watch::Receiver<bool>,
-    ) -> Result<BTreeMap<String, Made>, RunError> {
+    async fn kernels(&mut self, config: &Config) -> Result<BTreeMap<String, Made>, RunError> {
         let mut all = BTreeMap::new();
         for name in kernel_names(self.left(config)) {
-            if self.note_cancel(cancel)? {
+            if let Some(why) = self.stops.new_reason() {
+                self.stop(why)?;
+            }
+            if self.stops.why().is_some() {
                 break;
             }
             self.event(&Event::KernelStarted {
                 kernel: name.to_owned(),
             })?;
             let (tx, mut rx) = mpsc::channel(EVENTS_WAITING_MAX);
-            let mut making = std::pin::pin!(kernels::make(config, name, tx, cancel.clone()));
+            let mut making = std::pin::pin!(kernels::make(config, name, tx, self.stops.halted()));
             let made = loop {
                 tokio::select! {
                     Some(event) = rx.recv() => self.event(&event)?,
+                    why = self.stops.asked() => self.stop(why)?,
                     made = &mut making => break made,
                 }
             };
-            self.note_cancel(cancel)?;
             match &made {
                 Made::Ready { record, .. } => self.event(&Event::KernelReady(record.clone()))?,
-                Made::Failed(_) if *cancel.borrow() => break,
+                Made::Failed(_) if self.stops.why().is_some() => break,
                 Made::Failed(verdict) => {
                     self.event(&Event::KernelFailed {
                         kernel: name.to_owned(),
@@ -217,79 +253,6 @@ impl<'a> Dispatch<'a> {
             all.insert(name.to_owned(), made);
         }
         Ok(all)
-    }
-
-    /// Runs every cell whose kernel was made; the others are judged by why it wasn't.
-    async fn cells(
-        &mut self,
-        config: &Config,
-        made: &BTreeMap<String, Made>,
-        cancel: &watch::Receiver<bool>,
-    ) -> Result<BTreeMap<String, CellRecord>, RunError> {
-        let (tx, mut rx) = mpsc::channel(EVENTS_WAITING_MAX);
-        let context = Arc::new(CellContext::new(config, self.dir.path())?);
-        let cpus = Arc::new(Semaphore::new(config.cores.max(1) as usize));
-        let mut running = JoinSet::new();
-        let left = self.left(config);
-        let mut records = std::mem::take(&mut self.done);
-        for cell in left {
-            match made.get(&cell.kernel) {
-                None => {}
-                Some(Made::Failed(verdict)) => {
-                    let record = context.unrun(cell, verdict.clone());
-                    self.done(&mut records, record)?;
-                }
-                Some(Made::Ready { built, record }) => {
-                    let want = cell.machine.spec.cpus.min(config.cores).max(1);
-                    let job = CellJob {
-                        context: Arc::clone(&context),
-                        cell: cell.clone(),
-                        kernel: Arc::clone(built),
-                        build_s: record.build_s,
-                        cpus: Arc::clone(&cpus),
-                        want,
-                        events: tx.clone(),
-                        cancel: cancel.clone(),
-                    };
-                    running.spawn(job.run());
-                }
-            }
-        }
-        drop(tx);
-        let mut watch_cancel = cancel.clone();
-        let mut watching = true;
-        loop {
-            tokio::select! {
-                event = rx.recv() => match event {
-                    Some(Event::CellDone(record)) => self.done(&mut records, *record)?,
-                    Some(event) => self.event(&event)?,
-                    None => break,
-                },
-                changed = watch_cancel.changed(), if watching => {
-                    watching = changed.is_ok();
-                    self.note_cancel(cancel)?;
-                }
-            }
-        }
-        // Every sender is gone, so every task has ended; a panic of one is ours and must show.
-        while let Some(ended) = running.join_next().await {
-            if let Err(e) = ended
-                && e.is_panic()
-            {
-                std::panic::resume_unwind(e.into_panic());
-            }
-        }
-        Ok(records)
-    }
-
-    fn done(
-        &mut self,
-        records: &mut BTreeMap<String, CellRecord>,
-        record: CellRecord,
-    ) -> Result<(), StoreError> {
-        self.event(&Event::CellDone(Box::new(record.clone())))?;
-        records.insert(record.id.clone(), record);
-        Ok(())
     }
 
     /// Ends a run that was only to make kernels: the exit code tells whether all could be made.
@@ -321,8 +284,15 @@ impl<'a> Dispatch<'a> {
                 None => not_run.push(cell.id.clone()),
             }
         }
+        // A round that a finding ended need not be complete.
+        cells.extend(self.more.iter().filter_map(|id| records.remove(id)));
         let mut exit = verdict::exit_code(cells.iter().map(|c| (&c.full, c.as_expected)));
-        if !not_run.is_empty() && exit != 1 {
+        // A run that was given so much time, or was to end so, has ended as it should: what was run decides.
+        let as_told = matches!(
+            self.stops.why(),
+            Some(StopWhy::TimeBudget | StopWhy::FailFast | StopWhy::Found)
+        );
+        if !not_run.is_empty() && exit != 1 && !as_told {
             exit = 3;
         }
         self.summarise(made, cells, not_run, exit)
@@ -342,49 +312,18 @@ impl<'a> Dispatch<'a> {
                 Made::Failed(_) => None,
             })
             .collect();
+        let why = self.stops.why().filter(|_| !not_run.is_empty());
         let summary = Summary {
             run: self.dir.id().to_owned(),
             cells,
             kernels,
             not_run,
+            not_run_why: why.map(|why| why.words().to_owned()),
             exit,
         };
         self.dir.summary(&summary)?;
         self.event(&Event::Summary(summary.clone()))?;
         Ok(summary)
-    }
-}
-
-/// One cell that waits for CPUs and then runs.
-struct CellJob {
-    context: Arc<CellContext>,
-    cell: Cell,
-    kernel: Arc<crate::kernel::Built>,
-    build_s: Option<f64>,
-    cpus: Arc<Semaphore>,
-    want: u32,
-    events: mpsc::Sender<Event>,
-    cancel: watch::Receiver<bool>,
-}
-
-impl CellJob {
-    async fn run(mut self) {
-        let held = tokio::select! {
-            held = self.cpus.clone().acquire_many_owned(self.want) => held.ok(),
-            _ = self.cancel.wait_for(|stop| *stop) => None,
-        };
-        if held.is_none() || *self.cancel.borrow() {
-            return;
-        }
-        let job = cells::Run {
-            context: &self.context,
-            cell: &self.cell,
-            kernel: &self.kernel,
-            build_s: self.build_s,
-        };
-        if let Some(record) = job.run(&self.events, self.cancel.clone()).await {
-            let _ = self.events.send(Event::CellDone(Box::new(record))).await;
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a run says while it goes, in order: the one stream that the terminal, `--json` and every
 //! report are made of.
 
+use super::stop::StopWhy;
+use crate::series::{Report, Step};
 use crate::verdict::{Finding, Verdict};
 use guest_tests::catalogue::Counter;
 use guest_tests::model::Mismatch;
@@ -28,6 +30,12 @@ pub enum Event {
         /// Cells that an earlier go of this run had finished.
         #[serde(default)]
         done: usize,
+        /// What a reader must know of how it runs: a shard, more virtual CPUs than there are CPUs …
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+        /// Hash of all workloads' parameters and defaults: what a score of the defaults is a score of.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        defaults: String,
     },
     /// A kernel is looked for in the cache, and built where it isn't there.
     KernelStarted {
@@ -115,8 +123,17 @@ pub enum Event {
     },
     /// The cell has its verdict.
     CellDone(Box<CellRecord>),
+    /// The check of a series went on.
+    SeriesStep(Step),
+    /// The check of a series has come to its result.
+    Series(Box<Report>),
     /// The user wants to stop; what runs is being ended.
     Interrupted,
+    /// The run ends before everything is done; what runs is being ended.
+    Stopping {
+        /// Why.
+        why: StopWhy,
+    },
     /// The run has ended.
     Summary(Summary),
 }
@@ -220,6 +237,9 @@ pub struct Summary {
     pub kernels: Vec<KernelRecord>,
     /// Cells that were not run, since the run was stopped.
     pub not_run: Vec<String>,
+    /// Why they were not run, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_run_why: Option<String>,
     /// The exit code.
     pub exit: u8,
 }

@@ -38,7 +38,7 @@ pub(super) fn ending(end: &MachineEnd) -> Ending {
 }
 
 /// An error with everything that caused it, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(e) = cause {

@@ -73,7 +73,10 @@ pub(super) async fn make_requested(
         }
     };
     match ended {
-        Ok(Ok(built)) => ready(name, built),
+        Ok(Ok(built)) => {
+            let (built, record) = ready(name, built);
+            Made::Ready { built, record }
+        }
         Ok(Err(e)) => Made::Failed(verdict(&e)),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
@@ -84,7 +87,8 @@ async fn stopped(cancel: &mut watch::Receiver<bool>) {
     let _ = cancel.wait_for(|stop| *stop).await;
 }
 
-fn ready(name: &str, built: Built) -> Made {
+/// A kernel that is there, and its record.
+pub(super) fn ready(name: &str, built: Built) -> (Arc<Built>, KernelRecord) {
     let record = KernelRecord {
         kernel: name.to_owned(),
         key: built.key.clone(),
@@ -93,10 +97,7 @@ fn ready(name: &str, built: Built) -> Made {
         cached: built.cached,
         notes: notes(&built.record),
     };
-    Made::Ready {
-        built: Arc::new(built),
-        record,
-    }
+    (Arc::new(built), record)
 }
 
 fn notes(record: &kernel::KernelRecord) -> Vec<String> {
@@ -110,7 +111,7 @@ fn notes(record: &kernel::KernelRecord) -> Vec<String> {
 }
 
 /// How one patch fitted less than exactly, for people.
-fn note_words(note: &Note) -> String {
+pub(crate) fn note_words(note: &Note) -> String {
     let file = note
         .file
         .as_ref()
@@ -165,7 +166,7 @@ pub(super) fn source(spec: &SourceSpec) -> Source {
 }
 
 /// A step in words, with how far the build is.
-fn words(step: BuildStep) -> (String, u64, Option<u64>) {
+pub(super) fn words(step: BuildStep) -> (String, u64, Option<u64>) {
     let said = |what: String| (what, 0, None);
     match step {
         BuildStep::Compiling { what, done, total } => (what, done, total),
@@ -179,7 +180,7 @@ fn words(step: BuildStep) -> (String, u64, Option<u64>) {
 }
 
 /// What the cells of a kernel that could not be made come to.
-fn verdict(error: &KernelError) -> Verdict {
+pub(super) fn verdict(error: &KernelError) -> Verdict {
     match error {
         KernelError::Apply(failure) if failure.kind != SeriesKind::Racepoint => {
             Verdict::fail(Finding::new(Class::Apply, with_causes(failure.as_ref())))

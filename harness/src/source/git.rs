@@ -101,6 +101,68 @@ pub(super) fn checkout(
     Ok(())
 }
 
+/// Most bytes of patches that are taken from a repository at once.
+const PATCHES_BYTES_MAX: usize = 256 << 20;
+
+/// The commits of a range as an mbox, oldest first, without merges.
+pub(crate) fn format_patch(
+    repo: &Path,
+    from: &str,
+    to: &str,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, SourceError> {
+    for rev in [from, to] {
+        tree_of(repo, rev, cancel)?;
+    }
+    let cmd = git(repo)
+        .args([
+            "format-patch",
+            "--stdout",
+            "--full-index",
+            "--binary",
+            "--no-signature",
+        ])
+        .args([
+            "--no-ext-diff",
+            "--no-textconv",
+            "--numbered",
+            "--no-attach",
+            "--no-cover-letter",
+        ])
+        .args([
+            "--no-color",
+            "--no-notes",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+            "--end-of-options",
+        ])
+        .arg(format!("{from}..{to}"))
+        .stdout(Output::Capture {
+            limit: PATCHES_BYTES_MAX,
+        });
+    let done = cancel.run(cmd)?;
+    if done.success() {
+        Ok(done.stdout)
+    } else {
+        Err(failed(repo, &done))
+    }
+}
+
+/// Who git says the user is: a name, and an address where one is set.
+pub(crate) fn user(dir: &Path) -> Option<super::Mailbox> {
+    let ask = |key: &str| {
+        let cmd = Cmd::new("git")
+            .args(["config", "--get", key])
+            .cwd(dir)
+            .deadline(GIT_DEADLINE, "git to say who the user is");
+        let done = cmd.run().ok().filter(Finished::success)?;
+        Some(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    };
+    let address = ask("user.email").filter(|address| super::mbox::is_address(address))?;
+    let name = ask("user.name").unwrap_or_default();
+    Some(super::Mailbox { name, address })
+}
+
 /// The files of a working tree that belong to it: tracked, or new and not ignored.
 pub(super) fn files(dir: &Path, cancel: &Cancel) -> Result<Vec<PathBuf>, SourceError> {
     let cmd = git(dir)

@@ -5,7 +5,7 @@
 //!
 //! Not here: applying, and what `series.yaml` may say (that is `spec`).
 
-use super::mbox;
+use super::{mbox, thread};
 use crate::spec::series as spec;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -108,18 +108,20 @@ pub enum SeriesProblem {
         /// Why.
         why: String,
     },
-    /// A gap.
-    #[error("patch {number}/{total} is missing")]
+    /// Gaps.
+    #[error("{} missing", parts(numbers, *more, *total))]
     #[diagnostic(help("save the whole thread (`b4 am` does)"))]
     Missing {
-        /// Which.
-        number: u32,
+        /// Which, the first ones.
+        numbers: Vec<u32>,
+        /// How many more.
+        more: usize,
         /// Of how many.
         total: u32,
     },
-    /// Two versions in one box.
-    #[error("patch {number}/{total} is there twice")]
-    #[diagnostic(help("keep one version of the series in the mbox"))]
+    /// Two different ones of the same version.
+    #[error("patch {number}/{total} is there twice, with different contents")]
+    #[diagnostic(help("keep one series in the mbox"))]
     Twice {
         /// Which.
         number: u32,
@@ -135,6 +137,15 @@ pub enum SeriesProblem {
         /// Of how many.
         total: u32,
     },
+}
+
+fn parts(numbers: &[u32], more: usize, total: u32) -> String {
+    let each: Vec<String> = numbers.iter().map(|n| format!("{n}/{total}")).collect();
+    match (each.as_slice(), more) {
+        ([one], 0) => format!("patch {one} is"),
+        (_, 0) => format!("patches {} are", each.join(", ")),
+        (_, more) => format!("patches {} and {more} more are", each.join(", ")),
+    }
 }
 
 /// Most bytes of a whole series.
@@ -201,7 +212,7 @@ pub fn in_order(series: &[Series]) -> Vec<&Series> {
     first.into_iter().chain(last).collect()
 }
 
-fn read(path: &Path, left: &mut u64) -> Result<Vec<u8>, SeriesProblem> {
+pub(crate) fn read(path: &Path, left: &mut u64) -> Result<Vec<u8>, SeriesProblem> {
     let failed = |e: std::io::Error| SeriesProblem::Read {
         path: path.to_path_buf(),
         why: e.to_string(),
@@ -269,7 +280,7 @@ fn from_file(path: &Path) -> Result<Series, SeriesProblem> {
         .file_name()
         .map_or_else(|| "patch".into(), |n| n.to_string_lossy().into_owned());
     let patches = if mbox::is_mail(&bytes) {
-        mbox::patches(&bytes)?
+        thread::pick(mbox::letters(&bytes)?)?.into_patches()
     } else {
         vec![Patch {
             name: file_name,
@@ -292,7 +303,7 @@ fn from_file(path: &Path) -> Result<Series, SeriesProblem> {
     })
 }
 
-fn subject_of(bytes: &[u8]) -> String {
+pub(crate) fn subject_of(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
     let line = text
         .lines()
@@ -306,7 +317,7 @@ fn subject_of(bytes: &[u8]) -> String {
 
 /// Undoes what mail programs do to whole patches. Where only some lines end in CRLF, the file that is
 /// changed has such lines, and they are left as they are.
-fn unix_lines(mut patch: Patch) -> Patch {
+pub(crate) fn unix_lines(mut patch: Patch) -> Patch {
     let mut lines = patch
         .bytes
         .split_inclusive(|b| *b == b'\n')

@@ -1,22 +1,15 @@
 //! The list `expect`: which verdict is right for which cells.
 
+use super::entries::{entries, entry_keys, filter};
 use super::finding::{FindingPattern, Pattern};
-use super::matrix::{Names, entries, filter};
+use super::kernels::Surroundings;
+use super::matrix::Names;
 use super::read::{Check, Slot};
 use super::types::{Expectation, ExpectedVerdict};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::{Node, Value};
 
-const KEYS: &[&str] = &[
-    "kernel",
-    "machine",
-    "case",
-    "racepoint",
-    "verdict",
-    "finding",
-    "reason",
-];
-const VERDICTS: &[(&str, ExpectedVerdict)] = &[
+pub(super) const VERDICTS: &[(&str, ExpectedVerdict)] = &[
     ("pass", ExpectedVerdict::Pass),
     ("fail", ExpectedVerdict::Fail),
     ("inconclusive", ExpectedVerdict::Inconclusive),
@@ -41,16 +34,27 @@ pub const FINDING_CLASSES: &[&str] = &[
 const SPLAT_MAP: &str = "`{ splat: REGEX, function: REGEX }`";
 
 /// Reads all expectations.
-pub(super) fn read(check: &mut Check, names: &Names<'_>, node: &Node) -> Vec<Expectation> {
+pub(super) fn read(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    names: &Names<'_>,
+    node: &Node,
+) -> Vec<Expectation> {
     entries(check, node, "expect", |check, item| {
-        expectation(check, names, item)
+        expectation(check, around, names, item)
     })
     .unwrap_or_default()
 }
 
-fn expectation(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<Expectation> {
-    let table = check.table(node, &node.span, "an expectation", KEYS)?;
-    let filter = filter(check, names, &table);
+fn expectation(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    names: &Names<'_>,
+    node: &Node,
+) -> Option<Expectation> {
+    let keys = entry_keys(&["verdict", "finding", "reason"]);
+    let table = check.table(node, &node.span, "an expectation", &keys)?;
+    let filter = filter(check, around, names, &table);
     let verdict = table.slot("verdict", |n| check.one_of(n, "verdict", VERDICTS));
     if matches!(verdict, Slot::Absent) {
         check.missing(&node.span, "an expectation", "verdict").help =

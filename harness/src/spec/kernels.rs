@@ -12,7 +12,7 @@ use super::types::{KernelSpec, Reference, SourceSpec};
 use super::words::{did_you_mean, listed, quoted};
 use super::yaml::Node;
 
-const KEYS: &[&str] = &["like", "source", "kconfigs", "series", "trusted"];
+pub(super) const KEYS: &[&str] = &["like", "source", "kconfigs", "series", "trusted"];
 
 /// A kernel as it is written, before `like:`.
 struct Draft {
@@ -33,6 +33,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) lookup: &'a dyn Lookup,
     pub(super) kconfigs: Vec<String>,
     pub(super) series: Vec<String>,
+    /// The sources that the file names; `None` where one has an error.
+    pub(super) sources: IndexMap<String, Option<SourceSpec>>,
 }
 
 /// Reads all kernels; one that has an error is left out.
@@ -185,8 +187,8 @@ fn inherited<T: Clone>(chain: &[&Draft], of: impl Fn(&Draft) -> &Slot<T>) -> Slo
 }
 
 /// What the entries of a list refer to.
-struct Referred {
-    key: &'static str,
+pub(super) struct Referred {
+    pub(super) key: &'static str,
     what: &'static str,
     names: for<'a> fn(&'a Surroundings<'_>) -> &'a [String],
     /// The kind of thing that a path leads to; `None` for a file or a folder.
@@ -194,14 +196,14 @@ struct Referred {
     needs_one: bool,
 }
 
-const KCONFIGS: Referred = Referred {
+pub(super) const KCONFIGS: Referred = Referred {
     key: "kconfigs",
     what: "kconfig fragment",
     names: |around| &around.kconfigs,
     kind: Some(Lies::File),
     needs_one: true,
 };
-const SERIES: Referred = Referred {
+pub(super) const SERIES: Referred = Referred {
     key: "series",
     what: "series",
     names: |around| &around.series,
@@ -209,7 +211,7 @@ const SERIES: Referred = Referred {
     needs_one: false,
 };
 
-fn references(
+pub(super) fn references(
     check: &mut Check,
     around: &Surroundings<'_>,
     node: &Node,
@@ -241,7 +243,13 @@ fn references(
     good.then_some(found)
 }
 
-fn reference(check: &mut Check, around: &Surroundings<'_>, node: &Node, to: &Referred) -> Option<Reference> {
+/// Reads one name or path.
+pub(super) fn reference(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+    to: &Referred,
+) -> Option<Reference> {
     let given = check.word(node, to.key, "a list of names")?;
     if given.contains('/') {
         let path = check.path(node, to.key, around.base)?;

@@ -6,28 +6,49 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::like;
 use super::read::{Check, Slot, Table};
 use super::types::{Accel, Backend, Defaults, MachineSpec};
 use super::words::quoted;
 use super::yaml::{Node, Value};
 
-const KEYS: &[&str] = &["backend", "accel", "cpus", "memory", "swap", "data", "boot_args"];
-const DEFAULT_KEYS: &[&str] = &["backend", "accel", "cpus", "memory", "seed", "budget"];
-const BACKENDS: &[(&str, Backend)] = &[
+pub(super) const KEYS: &[&str] = &[
+    "like",
+    "backend",
+    "accel",
+    "cpus",
+    "memory",
+    "swap",
+    "data",
+    "boot_args",
+];
+pub(super) const DEFAULT_KEYS: &[&str] = &[
+    "backend",
+    "accel",
+    "cpus",
+    "memory",
+    "swap",
+    "data",
+    "boot_args",
+    "seed",
+    "budget",
+];
+pub(super) const BACKENDS: &[(&str, Backend)] = &[
     ("qemu", Backend::Qemu),
     ("virtme-ng", Backend::VirtmeNg),
     ("auto", Backend::Auto),
 ];
-const ACCELS: &[(&str, Accel)] = &[("auto", Accel::Auto), ("kvm", Accel::Kvm), ("tcg", Accel::Tcg)];
-const CPUS: RangeInclusive<u64> = 1..=64;
+pub(super) const ACCELS: &[(&str, Accel)] =
+    &[("auto", Accel::Auto), ("kvm", Accel::Kvm), ("tcg", Accel::Tcg)];
+pub(super) const CPUS: RangeInclusive<u64> = 1..=64;
 const MEMORY: RangeInclusive<u64> = 64 << 20..=1 << 40;
-const SWAP: RangeInclusive<u64> = 64 << 10..=1 << 40;
+pub(super) const SWAP: RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// One block group of ext4, which is what the guest makes of it, ends at 128 MiB.
 const DATA: RangeInclusive<u64> = 8 << 20..=128 << 20;
 /// How long a case may run; also used by cases.
 pub(super) const BUDGET: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 /// Longest boot arguments of one machine, in characters: the command line has 2048, and we need some.
-const BOOT_ARGS_CHARS_MAX: usize = 1024;
+pub const BOOT_ARGS_CHARS_MAX: usize = 1024;
 /// What the harness sets itself; a second one would cut the line to the guest.
 const OURS: &[&str] = &["init", "rdinit", "initrd", "console", "root"];
 
@@ -45,6 +66,9 @@ pub(super) fn defaults(check: &mut Check, node: &Node) -> Defaults {
         .or(d.accel);
     d.cpus = table.slot("cpus", |n| cpus(check, n)).or(d.cpus);
     d.memory = table.slot("memory", |n| memory(check, n)).or(d.memory);
+    d.swap = disk(check, &table, "swap", SWAP).or(d.swap);
+    d.data = disk(check, &table, "data", DATA).or(d.data);
+    d.boot_args = table.slot("boot_args", |n| boot_args(check, n)).or(d.boot_args);
     d.seed = table
         .slot("seed", |n| check.count(n, "seed", 0..=u64::MAX))
         .or(d.seed);
@@ -61,12 +85,17 @@ pub(super) fn read(
     node: &Node,
 ) -> IndexMap<String, Arc<MachineSpec>> {
     let mut machines = IndexMap::new();
-    for (key, value) in check.map(node, "`machines`").unwrap_or_default() {
+    let entries = check.map(node, "`machines`").unwrap_or_default();
+    let chains = like::chains(check, entries, "machine");
+    for (key, value) in entries {
         let name = check.name(key, "a machine").map(str::to_owned);
         let what = format!("machine {}", quoted(&key.spelled));
         let Some(table) = check.table(value, &key.span, &what, KEYS) else {
             continue;
         };
+        let chain = chains.get(key.spelled.as_str()).and_then(Option::as_deref);
+        let table = table.like(chain.unwrap_or_default());
+        table.slot("like", |n| check.word(n, "like", "a machine's name"));
         let machine = machine(check, defaults, &table);
         if let Some(name) = name {
             machines.entry(name).or_insert(Arc::new(machine));
@@ -85,19 +114,21 @@ fn machine(check: &mut Check, defaults: &Defaults, table: &Table<'_>) -> Machine
             .or(defaults.accel),
         cpus: table.slot("cpus", |n| cpus(check, n)).or(defaults.cpus),
         memory: table.slot("memory", |n| memory(check, n)).or(defaults.memory),
-        swap: disk(check, table, "swap", SWAP).or(None),
-        data: disk(check, table, "data", DATA).or(None),
-        boot_args: table.slot("boot_args", |n| boot_args(check, n)).or(Vec::new()),
+        swap: disk(check, table, "swap", SWAP).or(defaults.swap),
+        data: disk(check, table, "data", DATA).or(defaults.data),
+        boot_args: table
+            .slot("boot_args", |n| boot_args(check, n))
+            .or(defaults.boot_args.clone()),
     }
 }
 
-fn cpus(check: &mut Check, node: &Node) -> Option<u32> {
+pub(super) fn cpus(check: &mut Check, node: &Node) -> Option<u32> {
     check
         .count(node, "cpus", CPUS)
         .and_then(|n| u32::try_from(n).ok())
 }
 
-fn memory(check: &mut Check, node: &Node) -> Option<u64> {
+pub(super) fn memory(check: &mut Check, node: &Node) -> Option<u64> {
     let bytes = check.size(node, "memory", MEMORY)?;
     if bytes % (1 << 20) != 0 {
         check.error(&node.span, "`memory` must be whole MiB");
@@ -112,50 +143,57 @@ fn disk(
     name: &'static str,
     range: RangeInclusive<u64>,
 ) -> Slot<Option<u64>> {
-    table.slot(name, |node| {
-        if matches!(&node.value, Value::Text(t) if t == "none") {
-            return Some(None);
-        }
-        if matches!(node.value, Value::Null) || node.spelled == "off" || node.spelled == "false" {
-            check.error(
-                &node.span,
-                format!("`{name}` must be a size such as 64MiB, or `none`"),
-            );
-            return None;
-        }
-        let bytes = check.size(node, name, range)?;
-        if bytes % 4096 != 0 {
-            check.error(&node.span, format!("`{name}` must be whole pages of 4KiB"));
-            return None;
-        }
-        Some(Some(bytes))
-    })
+    table.slot(name, |node| disk_size(check, node, name, range))
 }
 
-fn boot_args(check: &mut Check, node: &Node) -> Option<Vec<String>> {
-    let mut args = Vec::new();
-    let mut good = true;
-    for item in check.list(node, "boot_args")? {
-        match check
-            .text(item, "boot_args", "a list of words such as `slab_nomerge`")
-            .map(|a| (a, boot_arg_error(a)))
-        {
-            Some((arg, None)) => args.push(arg.to_owned()),
-            Some((arg, Some(why))) => {
-                check.error(&item.span, format!("the boot argument {} {why}", quoted(arg)));
-                good = false;
-            }
-            None => good = false,
-        }
+/// Reads the size of a disk, or `none`.
+pub(super) fn disk_size(
+    check: &mut Check,
+    node: &Node,
+    name: &str,
+    range: RangeInclusive<u64>,
+) -> Option<Option<u64>> {
+    if matches!(&node.value, Value::Text(t) if t == "none") {
+        return Some(None);
     }
-    if args.iter().map(|a| a.len() + 1).sum::<usize>() > BOOT_ARGS_CHARS_MAX {
+    if matches!(node.value, Value::Null) || node.spelled == "off" || node.spelled == "false" {
+        check.error(
+            &node.span,
+            format!("`{name}` must be a size such as 64MiB, or `none`"),
+        );
+        return None;
+    }
+    let bytes = check.size(node, name, range)?;
+    if bytes % 4096 != 0 {
+        check.error(&node.span, format!("`{name}` must be whole pages of 4KiB"));
+        return None;
+    }
+    Some(Some(bytes))
+}
+
+pub(super) fn boot_args(check: &mut Check, node: &Node) -> Option<Vec<String>> {
+    let items = check.list(node, "boot_args")?;
+    let args: Vec<Option<String>> = items.iter().map(|item| boot_arg(check, item)).collect();
+    let args: Option<Vec<String>> = args.into_iter().collect();
+    let length: usize = items.iter().map(|item| item.spelled.len() + 1).sum();
+    if length > BOOT_ARGS_CHARS_MAX {
         check.error(
             &node.span,
             format!("`boot_args` must have at most {BOOT_ARGS_CHARS_MAX} characters in all"),
         );
-        good = false;
+        return None;
     }
-    good.then_some(args)
+    args
+}
+
+/// Reads one word for the kernel's command line.
+pub(super) fn boot_arg(check: &mut Check, node: &Node) -> Option<String> {
+    let arg = check.text(node, "boot_args", "a list of words such as `slab_nomerge`")?;
+    let Some(why) = boot_arg_error(arg) else {
+        return Some(arg.to_owned());
+    };
+    check.error(&node.span, format!("the boot argument {} {why}", quoted(arg)));
+    None
 }
 
 /// Why a word may not go to the kernel's command line: virtme-ng hands it to a shell.

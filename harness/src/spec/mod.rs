@@ -4,17 +4,21 @@
 //! [`load`] reads a matrix; [`series`] reads a `series.yaml`. Nothing is expanded here (that is
 //! [`crate::plan`]), nothing is fetched or built, and nobody else reads YAML.
 
+mod axes;
 mod cases;
+mod entries;
 mod expect;
 mod file;
 mod finding;
 mod kernels;
+mod like;
 mod lookup;
 mod machines;
 mod matrix;
 mod problem;
 mod racepoints;
 mod read;
+mod schema;
 pub mod series;
 mod sources;
 #[cfg(test)]
@@ -24,27 +28,40 @@ mod units;
 mod words;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+pub use axes::{Axis, Choice, Given, Sets};
+pub use cases::vary;
 pub use expect::FINDING_CLASSES;
 pub use file::FILE_LEN_MAX;
 pub use finding::{FindingPattern, FindingView, Pattern};
 pub use lookup::{Folders, Lies, Lookup};
+pub use machines::BOOT_ARGS_CHARS_MAX;
 pub use problem::{Problem, SpecError};
 pub use types::{
     Accel, Backend, CaseSpec, Defaults, Exclude, Expectation, ExpectedVerdict, Filter, Include, KernelSpec,
     MachineSpec, Matrix, RacepointSetting, Reference, SourceSpec, Spec,
 };
 
+pub use schema::schema;
 pub use units::{parse_bytes, parse_duration};
 
 use read::{Check, Table};
 use yaml::{Node, Value};
 
 const KEYS: &[&str] = &[
-    "version", "defaults", "kernels", "machines", "cases", "matrix", "expect",
+    "version",
+    "defaults",
+    "sources",
+    "racepoints",
+    "kernels",
+    "machines",
+    "cases",
+    "matrix",
+    "expect",
 ];
 /// The version of the format that is read.
 const VERSION: i128 = 1;
@@ -96,9 +113,11 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
         .get("defaults")
         .map(|n| machines::defaults(check, n))
         .unwrap_or_default();
+    // A matrix of workloads needs no cases.
+    let of_workloads = matrix_has(&table, "workload");
     let mut section = |key: &str| {
         let node = table.get(key);
-        if table.lacks(key) {
+        if table.lacks(key) && !(key == "cases" && of_workloads) {
             check.missing(&table.at, "the file", key);
         }
         node
@@ -106,36 +125,52 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
     let [kernels_at, machines_at, cases_at, matrix_at] =
         ["kernels", "machines", "cases", "matrix"].map(&mut section);
     let base = folder(path);
-    let around = kernels::Surroundings {
+    let mut around = kernels::Surroundings {
         base: &base,
         lookup,
         kconfigs: lookup.kconfigs(),
         series: lookup.series(),
+        sources: IndexMap::new(),
     };
+    around.sources = table
+        .get("sources")
+        .map(|n| sources::named(check, &around, n))
+        .unwrap_or_default();
     let kernels = kernels_at
         .map(|n| kernels::read(check, &around, n))
         .unwrap_or_default();
     let machines = machines_at
         .map(|n| machines::read(check, &defaults, n))
         .unwrap_or_default();
-    let cases = cases_at
+    let mut cases = cases_at
         .map(|n| cases::read(check, &defaults, n))
         .unwrap_or_default();
+    if let Some(node) = matrix_at {
+        cases.extend(cases::of_workloads(&defaults, node));
+    }
     // Names count as defined even where what they define has an error: one mistake is told once.
     let mut names = matrix::Names {
         kernel: keys(kernels_at),
         machine: keys(machines_at),
         case: keys(cases_at),
-        racepoints: racepoints(&kernels, lookup),
-        settings_known: true,
+        racepoints: racepoints(&kernels, &table, lookup),
         settings: IndexMap::new(),
+        given: BTreeMap::new(),
     };
+    let workloads = guest_tests::catalogue::Workload::all();
+    if of_workloads {
+        let all = workloads.iter().map(|info| info.name);
+        names.case.get_or_insert_default().extend(all);
+    }
+    if let Some(node) = table.get("racepoints") {
+        racepoints::named(check, &mut names, node);
+    }
     let matrix = matrix_at
         .and_then(|_| table.entry("matrix"))
-        .and_then(|(key, node)| matrix::read(check, &mut names, key, node));
+        .and_then(|(key, node)| matrix::read(check, &around, &mut names, key, node));
     let expect = table
         .get("expect")
-        .map(|n| expect::read(check, &names, n))
+        .map(|n| expect::read(check, &around, &names, n))
         .unwrap_or_default();
     Some(Spec {
         path: PathBuf::new(),
@@ -174,13 +209,43 @@ fn keys(node: Option<&Node>) -> Option<Vec<&str>> {
     }
 }
 
+/// Whether the matrix has a key.
+fn matrix_has(table: &Table<'_>, key: &str) -> bool {
+    match table.get("matrix").map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries.iter().any(|(k, _)| k.spelled == key),
+        Some(_) | None => false,
+    }
+}
+
 /// The racepoints there are; not known where a series or an image of the user's own may bring more.
-fn racepoints(kernels: &IndexMap<String, KernelSpec>, lookup: &dyn Lookup) -> Option<Vec<String>> {
+fn racepoints(
+    kernels: &IndexMap<String, KernelSpec>,
+    table: &Table<'_>,
+    lookup: &dyn Lookup,
+) -> Option<Vec<String>> {
     let own = kernels.values().any(|k| {
         matches!(k.source, SourceSpec::Image { .. })
             || k.series.iter().any(|s| matches!(s, Reference::Path(_)))
     });
+    let own = own || matrix_has(table, "series") && lists_a_path(table);
     if own { None } else { lookup.racepoints() }
+}
+
+/// Whether the axis `series` has something of the user's own.
+fn lists_a_path(table: &Table<'_>) -> bool {
+    fn any(node: &Node) -> bool {
+        match &node.value {
+            Value::Text(text) => text.contains('/'),
+            Value::List(items) => items.iter().any(any),
+            Value::Map(entries) => entries.iter().any(|(_, value)| any(value)),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
+        }
+    }
+    let Some(Value::Map(entries)) = table.get("matrix").map(|node| &node.value) else {
+        return false;
+    };
+    let series = entries.iter().find(|(key, _)| key.spelled == "series");
+    series.is_some_and(|(_, value)| any(value))
 }
 
 /// The folder of a file, absolute.

@@ -6,7 +6,7 @@ use super::matrix::Names;
 use super::read::{Check, NAME_CHARS_MAX, name_error};
 use super::types::RacepointSetting;
 use super::units;
-use super::words::{did_you_mean, listed, quoted};
+use super::words::{closest, did_you_mean, listed, quoted};
 use super::yaml::{Node, Value};
 
 /// Longest delay of a racepoint.
@@ -15,46 +15,44 @@ const DELAY_US_MAX: u64 = 100_000;
 const HOLD_US_MAX: u64 = 50_000;
 /// Most racepoints armed at once.
 const ARMS_MAX: usize = 8;
-/// Reads the axis `racepoint`; notes its settings in `names`.
-pub(super) fn axis(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<Vec<RacepointSetting>> {
-    let items = check.list(node, "racepoint")?;
-    if items.is_empty() {
-        check
-            .error(
-                &node.span,
-                "`racepoint` is empty: the matrix would select no cell",
-            )
-            .help = Some("leave it out, or write `[off]`".to_owned());
-        return None;
-    }
-    let mut found: Vec<RacepointSetting> = Vec::new();
-    for item in items {
-        let Some(setting) = setting(check, names, item) else {
-            names.settings_known = false;
-            continue;
-        };
-        if let Some((_, first)) = names.settings.get(&setting.name) {
-            let message = format!("two settings are called {}", quoted(&setting.name));
-            let problem = check.error(&item.span, message);
-            problem.also = Some((first.clone(), "the first one".to_owned()));
-            if setting.name != "off" {
-                problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
-            }
+
+/// Reads the map `racepoints`: settings with names, to be used on the axis.
+pub(super) fn named(check: &mut Check, names: &mut Names<'_>, node: &Node) {
+    for (key, value) in check.map(node, "`racepoints`").unwrap_or_default() {
+        let name = check.name(key, "a racepoint setting").map(str::to_owned);
+        if name.as_deref() == Some("off") {
+            check.error(&key.span, "a setting that arms something can't be called `off`");
             continue;
         }
-        names
-            .settings
-            .insert(setting.name.clone(), (setting.clone(), item.span.clone()));
-        found.push(setting);
+        let what = format!("racepoint setting {}", quoted(&key.spelled));
+        let Some(entries) = check.map(value, &what) else {
+            continue;
+        };
+        if let Some((key, _)) = entries.iter().find(|(key, _)| key.spelled == "name") {
+            check.error(&key.span, "this setting has a name already: its key");
+            continue;
+        }
+        let setting = armed(check, names, value, entries, name.as_deref());
+        if let (Some(name), Some(setting)) = (name, setting) {
+            names.settings.entry(name).or_insert(setting);
+        }
     }
-    Some(found)
 }
 
 /// Reads `off`, or a map of racepoints with an optional `name`.
-fn setting(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<RacepointSetting> {
+pub(super) fn setting(check: &mut Check, names: &Names<'_>, node: &Node) -> Option<RacepointSetting> {
     match &node.value {
         Value::Text(word) if word == "off" => Some(RacepointSetting::off()),
-        Value::Map(entries) if !entries.is_empty() => armed(check, names, node, entries),
+        Value::Text(word) if names.settings.contains_key(word) => names.settings.get(word).cloned(),
+        Value::Map(entries) if !entries.is_empty() => armed(check, names, node, entries, None),
+        Value::Text(word) if did_mean(names, word).is_some() => {
+            let hint = did_you_mean(word, names.settings.keys().map(String::as_str));
+            check.error(
+                &node.span,
+                format!("there is no racepoint setting {}{hint}", quoted(word)),
+            );
+            None
+        }
         Value::Text(word) if name_error(word).is_none() => {
             check
                 .error(
@@ -86,8 +84,9 @@ fn armed(
     names: &Names<'_>,
     node: &Node,
     entries: &[(Node, Node)],
+    key: Option<&str>,
 ) -> Option<RacepointSetting> {
-    let mut name = None;
+    let mut name = key.map(str::to_owned);
     let mut arms: Vec<Arm> = Vec::new();
     let mut good = true;
     for (key, value) in entries {
@@ -212,30 +211,7 @@ fn delay(check: &mut Check, node: &Node) -> Option<(u32, u32)> {
     None
 }
 
-/// Reads a setting of an `include` entry: the name of one that is written above, or one of its own.
-pub(super) fn included(check: &mut Check, names: &mut Names<'_>, node: &Node) -> Option<RacepointSetting> {
-    if let Value::Text(name) = &node.value
-        && let Some((setting, _)) = names.settings.get(name)
-    {
-        return Some(setting.clone());
-    }
-    let setting = setting(check, names, node);
-    names.settings_known &= setting.is_some();
-    let setting = setting?;
-    match names.settings.get(&setting.name) {
-        Some((first, at)) if *first != setting => {
-            let message = format!("two different settings are called {}", quoted(&setting.name));
-            let problem = check.error(&node.span, message);
-            problem.also = Some((at.clone(), "the first one".to_owned()));
-            problem.help = Some("give one of them a name of its own: `name: …`".to_owned());
-            None
-        }
-        Some(_) => Some(setting),
-        None => {
-            names
-                .settings
-                .insert(setting.name.clone(), (setting.clone(), node.span.clone()));
-            Some(setting)
-        }
-    }
+/// The named setting that a word was probably meant to be.
+fn did_mean<'n>(names: &'n Names<'_>, word: &str) -> Option<&'n str> {
+    closest(word, names.settings.keys().map(String::as_str))
 }

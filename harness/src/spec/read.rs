@@ -49,6 +49,8 @@ impl<T> Slot<T> {
 /// A map whose keys are known.
 pub(super) struct Table<'n> {
     entries: &'n [(Node, Node)],
+    /// The entries of the blocks that it is like, the nearest first.
+    inherited: Vec<&'n [(Node, Node)]>,
     /// Where to say that something is missing.
     pub(super) at: Range<usize>,
     /// Known keys that unknown ones were probably meant to be.
@@ -61,12 +63,24 @@ impl<'n> Table<'n> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// Key and value.
+    /// Key and value; of a block that is like another one, its own first.
     pub(super) fn entry(&self, key: &str) -> Option<(&'n Node, &'n Node)> {
-        self.entries
-            .iter()
-            .find(|(k, _)| k.spelled == key)
-            .map(|(k, v)| (k, v))
+        self.entries_of(key).next()
+    }
+
+    /// Key and value in each block of the chain that has them, its own first.
+    pub(super) fn entries_of(&self, key: &str) -> impl Iterator<Item = (&'n Node, &'n Node)> {
+        let all = std::iter::once(self.entries).chain(self.inherited.iter().copied());
+        all.filter_map(move |entries| {
+            let found = entries.iter().find(|(k, _)| k.spelled == key);
+            found.map(|(k, v)| (k, v))
+        })
+    }
+
+    /// The same table with what it does not give taken from others.
+    pub(super) fn like(mut self, chain: &[&'n [(Node, Node)]]) -> Self {
+        self.inherited = chain.iter().skip(1).copied().collect();
+        self
     }
 
     /// Reads a key that may be left out. One that is only misspelt is given, and wrong.
@@ -115,6 +129,7 @@ impl Check {
         }
         Some(Table {
             entries,
+            inherited: Vec::new(),
             at: at.clone(),
             misspelt,
         })

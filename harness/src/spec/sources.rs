@@ -2,21 +2,70 @@
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
+
 use super::kernels::Surroundings;
 use super::lookup::Lies;
 use super::read::{Check, Slot, Table};
 use super::types::SourceSpec;
 use super::words::{listed, quoted};
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 
-const PROVIDERS: &[&str] = &["debian", "dir", "tarball", "git", "image"];
+pub(super) const PROVIDERS: &[&str] = &["debian", "dir", "tarball", "git", "image"];
 const SOURCE_KEYS: &[&str] = &["debian", "dir", "tarball", "git", "image", "rev"];
+/// On an axis a source may say what it is called.
+const NAMED_KEYS: &[&str] = &["debian", "dir", "tarball", "git", "image", "rev", "name"];
 /// How a git URL may start. Others are refused: `ext::` runs a command.
 const GIT_SCHEMES: &[&str] = &["https://", "http://", "ssh://", "git://", "file://"];
 
-/// Reads `source`: exactly one provider.
+/// Reads the map `sources`: sources with names. One that has an error is there, and `None`.
+pub(super) fn named(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+) -> IndexMap<String, Option<SourceSpec>> {
+    let mut found = IndexMap::new();
+    for (key, value) in check.map(node, "`sources`").unwrap_or_default() {
+        let name = check.name(key, "a source").map(str::to_owned);
+        let source = provided(check, around, value, SOURCE_KEYS);
+        if let Some(name) = name {
+            found.entry(name).or_insert(source);
+        }
+    }
+    found
+}
+
+/// Reads `source`: the name of one of `sources`, or exactly one provider.
 pub(super) fn read(check: &mut Check, around: &Surroundings<'_>, node: &Node) -> Option<SourceSpec> {
-    let table = check.table(node, &node.span, "`source`", SOURCE_KEYS)?;
+    any(check, around, node, SOURCE_KEYS)
+}
+
+/// The same on an axis, where `name:` may be given as well.
+pub(super) fn on_axis(check: &mut Check, around: &Surroundings<'_>, node: &Node) -> Option<SourceSpec> {
+    any(check, around, node, NAMED_KEYS)
+}
+
+fn any(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+    keys: &[&'static str],
+) -> Option<SourceSpec> {
+    if matches!(node.value, Value::Text(_)) && !around.sources.is_empty() {
+        let names: Vec<&str> = around.sources.keys().map(String::as_str).collect();
+        let name = check.defined(node, "source", "source", Some(&names))?;
+        return around.sources.get(&name).cloned().flatten();
+    }
+    provided(check, around, node, keys)
+}
+
+fn provided(
+    check: &mut Check,
+    around: &Surroundings<'_>,
+    node: &Node,
+    keys: &[&'static str],
+) -> Option<SourceSpec> {
+    let table = check.table(node, &node.span, "`source`", keys)?;
     let given: Vec<_> = PROVIDERS
         .iter()
         .filter_map(|p| table.entry(p).map(|(k, v)| (*p, k, v)))

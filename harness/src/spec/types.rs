@@ -9,6 +9,7 @@ use guest_tests::catalogue::Workload;
 use guest_tests::protocol::Arm;
 use indexmap::IndexMap;
 
+use super::axes::{Axis, Choice};
 use super::finding::{FindingPattern, Pattern};
 use super::problem::{Problem, SpecError};
 
@@ -52,6 +53,12 @@ pub struct Defaults {
     pub cpus: u32,
     /// Of machines, in bytes; 300 MiB unless given.
     pub memory: u64,
+    /// Of machines, in bytes; none unless given.
+    pub swap: Option<u64>,
+    /// Of machines, in bytes; none unless given.
+    pub data: Option<u64>,
+    /// Of machines; none unless given.
+    pub boot_args: Vec<String>,
     /// Of cases; 1 unless given.
     pub seed: u64,
     /// Of cases; 30 s unless given.
@@ -65,6 +72,9 @@ impl Default for Defaults {
             accel: Accel::Auto,
             cpus: 2,
             memory: 300 << 20,
+            swap: None,
+            data: None,
+            boot_args: Vec::new(),
             seed: 1,
             budget: Duration::from_secs(30),
         }
@@ -222,19 +232,13 @@ impl RacepointSetting {
     }
 }
 
-/// Which kernels, machines, cases and racepoint settings are crossed.
+/// Which values are crossed.
 ///
 /// `exclude` and `include` mean what they mean in a GitHub Actions matrix; see [`crate::plan`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
-    /// Names of kernels.
-    pub kernel: Vec<String>,
-    /// Names of machines.
-    pub machine: Vec<String>,
-    /// Names of cases.
-    pub case: Vec<String>,
-    /// Settings; `None` where the axis is not given, which makes it `off` and lets `include` set it.
-    pub racepoint: Option<Vec<RacepointSetting>>,
+    /// The axes that are given, in the order in which they are crossed, each with its values.
+    pub axes: Vec<(Axis, Vec<Choice>)>,
     /// How often each cell is repeated, 1 to 1000.
     pub repeat: u32,
     /// Cells taken out.
@@ -245,28 +249,28 @@ pub struct Matrix {
     pub at: Range<usize>,
 }
 
-/// Which cells an `exclude` or `expect` entry is about: every name given must match; nothing given matches all.
+impl Matrix {
+    /// The values of an axis; `None` where it is not given.
+    #[must_use]
+    pub fn axis(&self, axis: &Axis) -> Option<&[Choice]> {
+        let found = self.axes.iter().find(|(a, _)| a == axis);
+        found.map(|(_, values)| values.as_slice())
+    }
+}
+
+/// Which cells an `exclude` or `expect` entry is about: of every axis named, one of the values must be the cell's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Names of kernels; empty for any.
-    pub kernel: Vec<String>,
-    /// Names of machines; empty for any.
-    pub machine: Vec<String>,
-    /// Names of cases; empty for any.
-    pub case: Vec<String>,
-    /// Names of racepoint settings; empty for any.
-    pub racepoint: Vec<String>,
+    /// Axes with the names of values; none matches every cell.
+    pub wants: Vec<(Axis, Vec<String>)>,
 }
 
 impl Filter {
-    /// Whether a cell of these four is meant.
-    #[must_use]
-    pub fn matches(&self, kernel: &str, machine: &str, case: &str, racepoint: &str) -> bool {
-        let has = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
-        has(&self.kernel, kernel)
-            && has(&self.machine, machine)
-            && has(&self.case, case)
-            && has(&self.racepoint, racepoint)
+    /// Whether a cell is meant whose value on an axis is called what `name` says, if it has one.
+    pub fn matches<'c>(&self, name: impl Fn(&Axis) -> Option<&'c str>) -> bool {
+        self.wants
+            .iter()
+            .all(|(axis, names)| name(axis).is_some_and(|own| names.iter().any(|n| n == own)))
     }
 }
 
@@ -280,16 +284,10 @@ pub struct Exclude {
 }
 
 /// An entry of `include`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Include {
-    /// A kernel's name.
-    pub kernel: Option<String>,
-    /// A machine's name.
-    pub machine: Option<String>,
-    /// A case's name.
-    pub case: Option<String>,
-    /// A setting, its own or one of the axis by name.
-    pub racepoint: Option<RacepointSetting>,
+    /// Values, at most one of an axis.
+    pub sets: Vec<(Axis, Choice)>,
     /// How often, instead of the matrix's `repeat`.
     pub repeat: Option<u32>,
     /// Where it stands, in bytes of the file.

@@ -12,10 +12,12 @@
 //! Not here: what the records mean.
 
 pub mod history;
+mod merge;
 mod record;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use merge::{MergeError, Merged, merge};
 pub use record::{Build, Cell, Record, Sample};
 
 use crate::host;
@@ -39,6 +41,9 @@ pub struct RunHeader {
     /// Ids of the cells that were to run (a filter may have left some out); empty in records of before.
     #[serde(default)]
     pub cells: Vec<String>,
+    /// Which part of a split matrix it is; none where it is all of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardHeader>,
     /// Hash of the guest agent.
     pub agent: String,
     /// Version of patchproof.
@@ -47,6 +52,19 @@ pub struct RunHeader {
     pub args: Vec<String>,
     /// When it was started (RFC 3339).
     pub started: String,
+}
+
+/// Which part of a split matrix a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardHeader {
+    /// From 1.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+    /// The digest of what the split was made from: shards with one digest are parts of one split.
+    pub split: String,
+    /// Ids of all cells that were split, in order.
+    pub all: Vec<String>,
 }
 
 /// Why a run folder could not be used.

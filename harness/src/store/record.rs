@@ -38,6 +38,12 @@ pub struct Record {
     pub cells: Vec<Cell>,
     /// Cells that are known to have no verdict.
     pub not_run: Vec<String>,
+    /// Why they have none, in words, where the run was ended in good order.
+    pub not_run_why: Option<String>,
+    /// What a reader must know of how it was run.
+    pub notes: Vec<String>,
+    /// Hash of all workloads' parameters and defaults; empty in records of before.
+    pub defaults: String,
     /// The exit code; `None` where the run has no end.
     pub exit: Option<u8>,
     /// Lines of the record that could not be read.
@@ -137,6 +143,7 @@ impl Record {
             cells: self.results().map(|(_, result)| result.clone()).collect(),
             kernels: self.builds.iter().filter_map(|b| b.made.clone()).collect(),
             not_run: self.not_run.clone(),
+            not_run_why: self.not_run_why.clone(),
             exit: self.exit.unwrap_or(3),
         }
     }
@@ -145,8 +152,16 @@ impl Record {
         self.from_ms = self.from_ms.or(at_ms);
         self.to_ms = at_ms.or(self.to_ms);
         match event {
-            Event::RunStarted { run, spec, cells, .. } => {
+            Event::RunStarted {
+                run,
+                spec,
+                cells,
+                notes,
+                defaults,
+                ..
+            } => {
                 (self.run, self.spec, self.planned) = (run, spec, cells);
+                (self.notes, self.defaults) = (notes, defaults);
                 // A run that was stopped may be finished by a later go.
                 (self.exit, self.not_run) = (None, Vec::new());
             }
@@ -202,7 +217,12 @@ impl Record {
                     cell.mismatches.extend(mismatch.map(|m| *m));
                 }
             }
-            Event::KernelStep { .. } | Event::CellFrozen { .. } | Event::Interrupted => {}
+            Event::KernelStep { .. }
+            | Event::CellFrozen { .. }
+            | Event::SeriesStep(_)
+            | Event::Series(_)
+            | Event::Interrupted
+            | Event::Stopping { .. } => {}
         }
     }
 
@@ -218,6 +238,7 @@ impl Record {
     fn end(&mut self, summary: Summary) {
         self.exit = Some(summary.exit);
         self.not_run = summary.not_run;
+        self.not_run_why = summary.not_run_why;
         let place: BTreeMap<&str, usize> = summary
             .cells
             .iter()

@@ -134,6 +134,7 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
         spec: "/matrix.yaml".into(),
         root: "/".into(),
         cells: cells.iter().map(|cell| cell.id.clone()).collect(),
+        shard: None,
         agent: agent.to_owned(),
         patchproof: "0".to_owned(),
         args: Vec::new(),
@@ -160,6 +161,8 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
         cells: cells.len(),
         kernels: kernels.len(),
         done: 0,
+        notes: Vec::new(),
+        defaults: String::new(),
     }];
     for kernel in &kernels {
         events.push(Event::KernelStarted {
@@ -176,6 +179,7 @@ pub(crate) fn run(runs: &Path, name: &str, agent: &str, cells: &[CellRecord], ex
             cells: cells.to_vec(),
             kernels,
             not_run: vec!["fixed.small@qemu.late.off".to_owned()],
+            not_run_why: None,
             exit,
         })
     }));

@@ -63,7 +63,8 @@ fn cpu_ticks(pid: u32) -> Result<u64> {
     Ok(next()? + next()?)
 }
 
-fn resident_kib(pid: u32) -> Result<u64> {
+/// The most memory that a process had so far.
+pub(super) fn resident_kib(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()

@@ -107,7 +107,10 @@ impl Live {
             | run::Event::RunStarted { .. }
             | run::Event::CellFrozen { .. }
             | run::Event::CellDone(_)
+            | run::Event::SeriesStep(_)
+            | run::Event::Series(_)
             | run::Event::Interrupted
+            | run::Event::Stopping { .. }
             | run::Event::Summary(_) => {}
         }
     }
@@ -169,9 +172,9 @@ impl Live {
                     names.join(", ")
                 ));
             }
-            Event::BisectCheck(check) => {
-                let words = super::words::held(check.held);
-                self.line(&format!("check {words}: {}", super::words::rests_on(check)));
+            Event::BisectCheck { claim, check } => {
+                let (words, rests_on) = (super::words::held(check.held), super::words::rests_on(check));
+                self.line(&format!("check {words}: {claim}: {rests_on}"));
             }
             Event::Interrupted => {
                 self.line("stopped; `patchproof bisect --resume last` goes on where it was");

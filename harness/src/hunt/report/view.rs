@@ -3,7 +3,7 @@
 use super::words;
 use crate::bisect::{Answer, Ending, Outcome, Search, Step};
 use crate::hunt::check::{Check, Held};
-use crate::hunt::event::{Belief, came_to};
+use crate::hunt::event::{self, Belief, came_to};
 use crate::hunt::folder::Kept;
 use crate::hunt::range::Candidate;
 use serde::Serialize;
@@ -163,7 +163,7 @@ impl View {
             budget_s: header.budget_s,
             bug: kept.bug().words(),
             symptom: symptom.and_then(|t| t.seen.as_ref()).map(|s| match &s.class {
-                Some(class) => format!("{class}: {}", s.title),
+                Some(class) => event::symptom(class, &s.title),
                 None => s.title.clone(),
             }),
             started: header.started.clone(),

@@ -12,7 +12,7 @@ mod lines;
 mod timeline;
 
 use super::groups;
-use super::words::{closing, count};
+use super::words::{closing, count, not_run};
 use crate::store::{Build, Record};
 use minijinja::{Environment, context};
 use serde::Serialize;
@@ -38,6 +38,9 @@ pub(super) fn html(record: &Record) -> Result<String, minijinja::Error> {
         detection => detection(record),
         cells => cells,
         not_run => &record.not_run,
+        not_run_why => not_run(record),
+        notes => &record.notes,
+        defaults => &record.defaults,
         kernels => kernels(record),
     })?;
     // The engine escapes slashes too, which says nothing more and weighs much.

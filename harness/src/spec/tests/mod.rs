@@ -1,14 +1,20 @@
 //! Whole files, good and bad: what a user reads of each kind of error, word for word.
 
-mod matrices;
+mod axes;
+mod cases;
+mod expect;
+mod kernels;
+mod machines;
+mod racepoints;
 mod robust;
 mod series_files;
 mod shipped;
 mod syntax;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
-use super::{Lies, Lookup, Spec, parse};
+use super::{Axis, Lies, Lookup, RacepointSetting, Sets, Spec, parse};
 
 /// A world without a disk.
 pub(crate) struct World;
@@ -97,4 +103,16 @@ pub(crate) fn each_bad(edits: &[(&str, &str)]) -> String {
         .map(|(from, to)| bad(edited(from, to)))
         .collect::<Vec<_>>()
         .join("--\n")
+}
+
+/// The settings on the axis `racepoint`.
+pub(crate) fn settings(spec: &Spec) -> Vec<RacepointSetting> {
+    let choices = spec.matrix.axis(&Axis::Racepoint).unwrap_or_default();
+    let mut settings = Vec::new();
+    for choice in choices {
+        if let Sets::Racepoint(setting) = &choice.sets {
+            settings.push(setting.clone());
+        }
+    }
+    settings
 }

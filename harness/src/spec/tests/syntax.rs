@@ -263,14 +263,14 @@ fn unknown_and_missing_keys_at_the_top() {
     /m/a.yaml:3:1: error: unknown key `zzz`
       3 | zzz: 1
         | ^^^
-      help: known here: `version`, `defaults`, `kernels`, `machines`, `cases`, `matrix`, `expect`
+      help: known here: `version`, `defaults`, `sources`, `racepoints`, `kernels`, `machines`, `cases`, `matrix`, `expect`
     /m/a.yaml:4:1: error: a key must be a word, not a list
       4 | [a]: 1
         | ^^^
     /m/a.yaml:5:1: error: unknown key `~`
       5 | ~: 2
         | ^
-      help: known here: `version`, `defaults`, `kernels`, `machines`, `cases`, `matrix`, `expect`
+      help: known here: `version`, `defaults`, `sources`, `racepoints`, `kernels`, `machines`, `cases`, `matrix`, `expect`
     ");
     insta::assert_snapshot!(each_bad(&[("version: 1", "version: 2"), ("version: 1", "version: '1'"), ("version: 1\n", "")]), @r"
     /m/a.yaml:1:10: error: `version` must be 1, not 2

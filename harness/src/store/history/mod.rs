@@ -329,21 +329,40 @@ impl History {
     /// # Errors
     /// [`HistoryError::Database`].
     pub fn durations(&self, runs_max: u32) -> Result<BTreeMap<String, f64>, HistoryError> {
+        self.medians(
+            "SELECT c.grp, c.wall_s FROM (SELECT id FROM runs ORDER BY started_ms DESC, id DESC LIMIT ?1) r \
+             JOIN cells c ON c.run = r.id WHERE c.wall_s IS NOT NULL ORDER BY c.wall_s",
+            runs_max,
+        )
+    }
+
+    /// What building kernels took: the median in seconds by the kernel's name, of the newest `runs_max` runs.
+    /// Kernels that came from the cache tell nothing.
+    ///
+    /// # Errors
+    /// [`HistoryError::Database`].
+    pub fn build_durations(&self, runs_max: u32) -> Result<BTreeMap<String, f64>, HistoryError> {
+        self.medians(
+            "SELECT b.kernel, b.build_s FROM (SELECT id FROM runs ORDER BY started_ms DESC, id DESC LIMIT ?1) r \
+             JOIN builds b ON b.run = r.id WHERE b.build_s IS NOT NULL ORDER BY b.build_s",
+            runs_max,
+        )
+    }
+
+    /// The medians of what a query gives: names and seconds, ascending.
+    fn medians(&self, query: &str, runs_max: u32) -> Result<BTreeMap<String, f64>, HistoryError> {
         let read = || -> rusqlite::Result<Vec<(String, f64)>> {
-            let mut rows = self.db.prepare(
-                "SELECT c.grp, c.wall_s FROM (SELECT id FROM runs ORDER BY started_ms DESC, id DESC LIMIT ?1) r \
-                 JOIN cells c ON c.run = r.id WHERE c.wall_s IS NOT NULL ORDER BY c.wall_s",
-            )?;
+            let mut rows = self.db.prepare(query)?;
             rows.query_map([runs_max], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         };
         let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for (group, wall_s) in read().map_err(|source| self.failed(source))? {
-            all.entry(group).or_default().push(wall_s);
+        for (name, took_s) in read().map_err(|source| self.failed(source))? {
+            all.entry(name).or_default().push(took_s);
         }
         Ok(all
             .into_iter()
-            .filter_map(|(group, took)| Some((group, median(&took)?)))
+            .filter_map(|(name, took)| Some((name, median(&took)?)))
             .collect())
     }
 

@@ -1,5 +1,7 @@
 //! Matrices and the cells they make.
 
+mod axes;
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
@@ -188,7 +190,7 @@ fn entries_without_effect_are_errors() {
     /m/a.yaml:13:13: error: this entry adds nothing: the matrix has these cells already
       13 |   include: [{ kernel: fixed }]
          |             ^^^^^^^^^^^^^^^^^
-      help: an entry adds `repeat` to cells, or is a new cell
+      help: an entry adds values that no axis has to cells, or is a new cell
     --
     /m/a.yaml:13:13: error: this entry fits no cell, and for a new one it lacks `machine`
       13 |   include: [{ kernel: fixed, racepoint: { name: slow, zs_migrate: { delay: 1ms } } }]
