@@ -223,15 +223,16 @@ fn statuses_are_the_commands_own() {
         run(&plain(), "echo '{ \"exit-code\": 0 }'; exit 3").status,
         Status::Exit(3)
     );
-    // Even one who talks to every process above it ends as itself.
-    assert_eq!(
-        run(
-            &plain(),
-            "for fd in /proc/[0-9]*/fd/*; do echo 'exited 0' >$fd; done 2>/dev/null; exit 6"
-        )
-        .status,
-        Status::Exit(6)
-    );
+    // One who writes to whatever the processes above it have open may end as a sandbox that broke (bubblewrap's
+    // own first process is among them), but never as a success.
+    let talks = "for fd in /proc/[0-9]*/fd/*; do echo 'exited 0' >$fd; done 2>/dev/null; exit 6";
+    match plain().wrap(sh(talks)).run() {
+        Ok(done) => assert!(!done.success(), "{done:?}"),
+        Err(error) => assert!(
+            matches!(error, ProcessError::Sandbox(SandboxError::Refused { .. })),
+            "{error:?}"
+        ),
+    }
 }
 
 #[test]
