@@ -97,8 +97,9 @@ fn the_third_of_five_patches_is_named_for_the_data_that_it_spoils() {
         reply.contains("In-Reply-To: <20260301100000.2-3-jane@example.org>\n"),
         "{reply}"
     );
+    let unwrapped = reply.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        reply.contains("patch 3/5 (\"mm/zswap: compress under the lock, allocate without it\")"),
+        unwrapped.contains("patch 3/5 (\"mm/zswap: compress under the lock, allocate without it\")"),
         "{reply}"
     );
 }
