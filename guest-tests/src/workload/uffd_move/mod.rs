@@ -123,7 +123,16 @@ fn press(
         let task = Task::new("compaction", |lane| antagonist::compact(phase, lane));
         tasks.push(task.within(STEP_PATIENCE_S));
     }
-    if !beside.is_empty() {
+    // A script that holds a thread inside an RCU read-side section must go on in time, and nobody may wait for
+    // a grace period meanwhile.
+    let holds = phase
+        .env
+        .job
+        .case
+        .racepoints
+        .iter()
+        .any(|arm| arm.hold_us_max > 0);
+    if !beside.is_empty() && !holds {
         tasks.push(Task::new("beside", |lane| beside.keep_up(phase, lane)));
     }
     let totals = phase.run(tasks);
