@@ -223,8 +223,8 @@ fn statuses_are_the_commands_own() {
         run(&plain(), "echo '{ \"exit-code\": 0 }'; exit 3").status,
         Status::Exit(3)
     );
-    // One who writes to whatever the processes above it have open may end as a sandbox that broke (bubblewrap's
-    // own first process is among them), but never as a success.
+    // Bubblewrap's own first process is among those that this one writes to, so that it may end as a sandbox that
+    // broke instead of as itself; as a success it does not.
     let talks = "for fd in /proc/[0-9]*/fd/*; do echo 'exited 0' >$fd; done 2>/dev/null; exit 6";
     match plain().wrap(sh(talks)).run() {
         Ok(done) => assert!(!done.success(), "{done:?}"),

@@ -13,6 +13,7 @@ use crate::sys::field::{Access, Ask, Source};
 use crate::sys::pagemap::Entry;
 use crate::sys::process;
 use crate::sys::uffd::{Features, Mode, Span, Uffd};
+use crate::workload::CaseError;
 use rand_core::Rng;
 use std::ops::Range;
 
@@ -114,7 +115,7 @@ impl Owner<'_> {
     /// Pages that lost it.
     pub(super) fn unguard(&mut self) -> Result<(), Stopped> {
         self.check_guard()?;
-        let (Some(guard), Some(uffd)) = (self.guard.take(), &self.engine.uffd) else {
+        let (Some(guard), Some(uffd)) = (&self.guard, &self.engine.uffd) else {
             return Ok(());
         };
         let pages = guard.pages.first().zip(guard.pages.last());
@@ -123,7 +124,10 @@ impl Owner<'_> {
             // Where it is refused, unregistering does it.
             let _ = uffd.protect(self.span(guard.at, plot, *first..*last + 1), false);
         }
-        Ok(uffd.unregister(self.whole(guard.at))?)
+        uffd.unregister(self.whole(guard.at))?;
+        // Only now: where it failed, the pages are still protected.
+        self.guard = None;
+        Ok(())
     }
 
     /// Expects nothing any more of pages of a region: what was done to them ends the protection.
@@ -182,20 +186,36 @@ impl Owner<'_> {
         let moved = usize::try_from(reply.bytes).unwrap_or(0) / PAGE_LEN;
         let moved = range.start..range.start + moved.min(range.len());
         self.ungated(at, &moved);
+        // A failure from here on would leave pages where the model does not know them: it is never a refusal.
+        self.look_and_move_back(uffd, at, [here, there], moved.clone())
+            .map_err(|stopped| match stopped {
+                Stopped::Case(e) => Stopped::Case(CaseError::Broken(format!("after UFFDIO_MOVE: {e}"))),
+                Stopped::Found => Stopped::Found,
+            })?;
+        Ok(moved.len())
+    }
+
+    /// Looks at both places of pages that were moved, and moves them back.
+    fn look_and_move_back(
+        &mut self,
+        uffd: &Uffd,
+        at: usize,
+        [here, there]: [usize; 2],
+        moved: Range<usize>,
+    ) -> Result<(), Stopped> {
         self.emptied(at, here, &moved)?;
         if self.rng.next_u32().is_multiple_of(2) {
-            engine.field.ask(there, moved.clone(), Ask::PageOut)?;
+            self.engine.field.ask(there, moved.clone(), Ask::PageOut)?;
         }
         if self.rng.next_u32().is_multiple_of(2) {
             self.judge_at(at, there, moved.clone())?;
         }
-        let left = self.move_back(uffd, at, moved.clone())?;
+        let left = self.move_back(uffd, at, moved)?;
         if !left.is_empty() {
             self.judge_at(at, there, left.clone())?;
             self.regions[at].apply(left, Op::DontNeed);
         }
-        engine.field.clear(there)?;
-        Ok(moved.len())
+        Ok(self.engine.field.clear(there)?)
     }
 
     /// Tells of pages that were moved while a child shared them, and was to the end.
