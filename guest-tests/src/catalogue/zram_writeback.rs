@@ -16,11 +16,12 @@ params! {
         churners: count = 1, 1, 16, &[], "threads that do so, each with its share of the pages";
         cold: bytes = 10 * MIB, 0, MEMORY_MAX, &[], "memory whose pages are verified in turn and paged out again: the neighbours of the hot ones";
         hot: count = 8, 0, 4096, &[], "pages that one thread pages out in a loop while another one rewrites them, by turns better and less compressible";
+        peer: bool = true, 0, 0, &[], "a thread that reads pages of the others and pages them out, so that two fault in the same page";
         disk: bytes = 64 * MIB, MIB, 1 << 40, &[], "size of the zram device that is the swap area";
         raw: bytes = 8 * MIB, 0, MEMORY_MAX, &[], "size of a second zram device, which is read, written and discarded as a block device with direct input and output; 0 makes none";
         compressor: word = "lzo-rle", 0, 0, &["lzo-rle", "lzo", "lz4", "zstd", "deflate"], "zram's compressor";
         recompressor: word = "zstd", 0, 0, &["none", "lz4", "zstd", "deflate"], "its second one, for recompression; none recompresses nothing";
-        backing: word = "swap", 0, 0, &["none", "swap", "raw"], "which of the two devices has the swap disk as backing device and writes slots back to it";
+        backing: word = "both", 0, 0, &["none", "swap", "raw", "both"], "which of the two devices has the swap disk as backing device and writes slots back to it; both: the raw one has the data disk, where the machine has one";
         compaction: bool = true, 0, 0, &[], "an antagonist that writes /proc/sys/vm/compact_memory: the pages of zspages migrate";
         pool_compaction: bool = true, 0, 0, &[], "an antagonist that writes zram's compact";
         failslab: count = 30, 0, 100, &[], "an antagonist: how many of 100 allocations of zsmalloc's handles fail where they may not sleep (zram compresses once more then)";
@@ -126,7 +127,11 @@ impl ZramWriteback {
     #[must_use]
     pub fn floors(&self) -> Vec<Floor> {
         let swaps = self.churn / 4096 + self.cold / 4096 > 256;
-        let writes_back = self.backing == "swap" && swaps || self.backing == "raw";
+        let writes_back = match self.backing.as_str() {
+            "none" => false,
+            "raw" => true,
+            _ => swaps,
+        };
         let floors = [
             (swaps, Counter::PagesVerified, 150),
             (self.cold > 0, Counter::RoundTrips, 60),

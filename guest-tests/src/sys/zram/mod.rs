@@ -121,6 +121,12 @@ impl Zram {
         )
     }
 
+    /// Whether it has a backing device.
+    #[must_use]
+    pub fn writes_back(&self) -> bool {
+        file::read(self.sys.join("backing_dev")).is_ok_and(|disk| disk.trim() != "none")
+    }
+
     /// Marks every slot idle.
     ///
     /// # Errors

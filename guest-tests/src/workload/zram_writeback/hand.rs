@@ -2,7 +2,7 @@
 
 use super::pressure::Pressure;
 use super::stage::Field;
-use crate::model::{Destroy, Mismatch};
+use crate::model::{Destroy, Mismatch, Seen};
 use crate::sys::SysError;
 use crate::sys::arena::{Advice, PAGE_WORDS};
 use crate::sys::board::Lane;
@@ -27,6 +27,7 @@ pub struct Hand<'a> {
     pagemap: Pagemap,
     rng: Pcg64Mcg,
     history: History,
+    seen: Seen,
     data: Box<[u64; PAGE_WORDS]>,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Hand<'a> {
             pagemap: Pagemap::open()?,
             rng: Pcg64Mcg::seed_from_u64(pressure.phase.seed_of(thread)),
             history: History::default(),
+            seen: Seen::new(&field.ledger),
             data: Box::new([0; PAGE_WORDS]),
         })
     }
@@ -55,6 +57,11 @@ impl<'a> Hand<'a> {
     /// Whether the phase is over.
     pub fn is_over(&self) -> bool {
         self.pressure.phase.stop.is_set()
+    }
+
+    /// The pages of its part.
+    pub fn pages(&self) -> Range<usize> {
+        self.field.pages.clone()
     }
 
     /// A number below `n`.
@@ -110,6 +117,29 @@ impl<'a> Hand<'a> {
         let counts = &self.pressure.phase.counts;
         let judged = counts.judged(verdict, away && entry.swapped());
         judged.map_err(|mismatch| self.found(*mismatch, entry))
+    }
+
+    /// Reads pages that another thread may be writing or dropping at this moment.
+    ///
+    /// # Errors
+    /// A mismatch, which was told then, and those of the kernel.
+    pub fn peek(&mut self, run: Range<usize>) -> Result<(), Stopped> {
+        let stage = self.pressure.stage;
+        for page in run {
+            let number = page as u32;
+            let entry = self.pagemap.entry(&stage.arena, page)?;
+            let generation = self.field.ledger.generation(number);
+            let before = self.field.ledger.window_before(number);
+            self.lane.note_page(number, generation);
+            stage.arena.read(page, &mut self.data);
+            let ledger = &self.field.ledger;
+            let verdict = ledger.check_seen(number, before, &self.data, &mut self.seen);
+            self.history.note(Op::Peek, number, generation, entry.slot());
+            let judged = self.pressure.phase.counts.judged(verdict, false);
+            judged.map_err(|mismatch| self.found(*mismatch, entry))?;
+        }
+        self.lane.beat();
+        Ok(())
     }
 
     fn found(&self, mismatch: Mismatch, entry: Entry) -> Stopped {

@@ -5,7 +5,9 @@ use super::hand::Hand;
 use super::pressure::Pressure;
 use crate::sys::arena::Advice;
 use crate::sys::board::Lane;
+use crate::sys::pagemap::Pagemap;
 use crate::workload::phase::Stopped;
+use std::sync::atomic::Ordering;
 
 /// One rewrite in so many verifies the page first.
 const VERIFY_ONE_IN: u32 = 8;
@@ -36,9 +38,16 @@ pub fn write(hand: &mut Hand<'_>) -> Result<(), Stopped> {
 /// # Errors
 /// Those of the kernel.
 pub fn page_out(pressure: &Pressure<'_>, lane: &Lane) -> Result<(), Stopped> {
-    let pages = pressure.stage.hot.pages.clone();
-    while !pressure.phase.stop.is_set() {
-        pressure.stage.arena.advise(pages.clone(), Advice::PageOut)?;
+    let (stage, pagemap) = (pressure.stage, Pagemap::open()?);
+    let pages = stage.hot.pages.clone();
+    for page in pages.clone().cycle() {
+        if pressure.phase.stop.is_set() {
+            break;
+        }
+        stage.arena.advise(pages.clone(), Advice::PageOut)?;
+        if let Some(slot) = pagemap.entry(&stage.arena, page)?.slot() {
+            pressure.busy[0].store(slot.offset, Ordering::Relaxed);
+        }
         lane.beat();
     }
     Ok(())

@@ -9,6 +9,7 @@ mod churn;
 mod cold;
 mod hand;
 mod hot;
+mod peer;
 mod pressure;
 mod raw;
 mod stage;

@@ -4,7 +4,7 @@ use super::hand::Hand;
 use super::raw::{self, Blocks};
 use super::stage::Stage;
 use super::upkeep::{self, Upkeep};
-use super::{antagonist, churn, cold, hot};
+use super::{antagonist, churn, cold, hot, peer};
 use crate::catalogue::antagonists::Choice;
 use crate::catalogue::{Counter, ZramWriteback};
 use crate::model::Mismatch;
@@ -27,6 +27,7 @@ const COLD: u64 = 1;
 const HOT: u64 = 2;
 const RAW: u64 = 3;
 const UPKEEP: u64 = 4;
+const PEER: u64 = 8;
 const CHURN: u64 = 16;
 
 /// What the threads of this workload count beside what all workloads do.
@@ -48,6 +49,8 @@ pub struct Pressure<'a> {
     pub stage: &'a Stage,
     /// What the raw device must hold.
     pub blocks: Blocks,
+    /// A slot of each device, swap area and raw one, that its users are busy with.
+    pub busy: [AtomicU64; 2],
     /// What is counted.
     pub counts: Arc<Counts>,
 }
@@ -71,6 +74,7 @@ impl<'a> Pressure<'a> {
             phase,
             stage,
             blocks: Blocks::new(env.job.run, env.job.case.seed, first, blocks),
+            busy: Default::default(),
             counts,
         })
     }
@@ -142,6 +146,16 @@ impl<'a> Pressure<'a> {
             let go = move |lane: &_| cold::run(&mut Hand::new(self, lane, &stage.cold, COLD)?);
             tasks.push(Task::new("cold", go).on(1));
         }
+        if params.peer {
+            let go = move |lane: &_| {
+                let parts = stage.fields().into_iter().filter(|field| !field.pages.is_empty());
+                let hands = (PEER..)
+                    .zip(parts)
+                    .map(|(n, part)| Hand::new(self, lane, part, n));
+                peer::run(&mut hands.collect::<Result<Vec<_>, _>>()?)
+            };
+            tasks.push(Task::new("peer", go));
+        }
         let churners = usize::try_from(params.churners).unwrap_or(1);
         let pages = stage.churn.pages.len();
         for n in (0..churners).filter(|_| pages > 0) {
@@ -166,7 +180,8 @@ impl<'a> Pressure<'a> {
             let upkeep = Upkeep {
                 zram,
                 slots: len / 4096,
-                writes_back: params.backing == which,
+                busy: &self.busy[n],
+                writes_back: zram.writes_back(),
                 recompresses: params.recompressor != "none",
                 compacts: params.pool_compaction,
             };

@@ -17,6 +17,10 @@ use std::sync::atomic::Ordering;
 const REQUEST_MAX: usize = 8;
 /// Blocks of one discard, at most.
 const DISCARD_MAX: usize = 128;
+/// Requests in a row that begin with the same block, at most, but for one in `ELSEWHERE_ONE_IN`: what a
+/// slow act does to a block, a write-back most of all, is to meet the block's next write.
+const STAY_MAX: u32 = 256;
+const ELSEWHERE_ONE_IN: u32 = 4;
 
 /// What the raw device must hold.
 pub struct Blocks {
@@ -52,10 +56,21 @@ impl Blocks {
 pub fn run(pressure: &Pressure<'_>, lane: &Lane, disk: &Direct, seed: u64) -> Result<(), Stopped> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut data = buffer(REQUEST_MAX);
+    let blocks = pressure.blocks.states().len();
+    let (mut busy, mut left) = (0, 0);
     while !pressure.phase.stop.is_set() {
         let draw = rng.next_u32();
-        let blocks = pressure.blocks.states().len();
-        let start = rng.next_u64() as usize % blocks;
+        let anywhere = rng.next_u64() as usize % blocks;
+        if left == 0 {
+            (busy, left) = (anywhere, 1 + rng.next_u32() % STAY_MAX);
+            pressure.busy[1].store(busy as u64, Ordering::Relaxed);
+        }
+        left -= 1;
+        let start = if rng.next_u32().is_multiple_of(ELSEWHERE_ONE_IN) {
+            anywhere
+        } else {
+            busy
+        };
         let longest = if draw.is_multiple_of(8) {
             DISCARD_MAX
         } else {

@@ -195,16 +195,19 @@ fn pages_of(bytes: u64) -> usize {
     usize::try_from(bytes / PAGE_LEN as u64).unwrap_or(usize::MAX)
 }
 
+fn no_disk() -> CaseError {
+    CaseError::Broken("there is no disk for zram's backing device".to_owned())
+}
+
 /// Makes one of the devices.
 fn device(env: &Env<'_>, params: &ZramWriteback, which: &str, len: u64) -> Result<Zram, CaseError> {
     let zram = Zram::add()?;
-    let backing = match (&env.job.swap_disk, params.backing == which) {
-        (_, false) => None,
-        (Some(disk), true) => Some(disk.as_path()),
-        (None, true) => {
-            let what = "there is no disk for zram's backing device";
-            return Err(CaseError::Broken(what.to_owned()));
-        }
+    let (swap_disk, data_disk) = (env.job.swap_disk.as_deref(), env.job.data_disk.as_deref());
+    let backing = match (params.backing.as_str(), which) {
+        ("both", "raw") => data_disk,
+        ("both", _) => Some(swap_disk.ok_or_else(no_disk)?),
+        (chosen, _) if chosen == which => Some(swap_disk.ok_or_else(no_disk)?),
+        _ => None,
     };
     let recompressor = Some(params.recompressor.as_str()).filter(|name| *name != "none");
     let lacks = [

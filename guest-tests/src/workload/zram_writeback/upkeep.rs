@@ -7,7 +7,7 @@ use crate::sys::zram::{WriteBack, Zram};
 use crate::workload::phase::Stopped;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Most pages of one write-back, and of one recompression: more would move all content away from where
@@ -17,6 +17,9 @@ const RECOMPRESS_MAX: u64 = 32;
 /// Longest pause between two acts, and between marking slots idle and writing them back.
 const PAUSE_US_MAX: u64 = 8000;
 const IDLE_US_MAX: u64 = 2000;
+/// Slots that are written back one by one in a row, and how far from a busy one.
+const SINGLE_SLOTS: u32 = 16;
+const NEIGHBOURS: u64 = 4;
 /// One recompression in so many is looked at, whether it did anything: the look costs a walk over all slots.
 const LOOK_ONE_IN: u32 = 8;
 /// What recompression is asked for, by turns.
@@ -28,6 +31,8 @@ pub struct Upkeep<'a> {
     pub zram: &'a Zram,
     /// Its slots.
     pub slots: u64,
+    /// A slot that its users are busy with.
+    pub busy: &'a AtomicU64,
     /// It has a backing device.
     pub writes_back: bool,
     /// It has a second compressor.
@@ -54,7 +59,7 @@ pub fn run(pressure: &Pressure<'_>, lane: &Lane, upkeep: &Upkeep<'_>, seed: u64)
                 upkeep
                     .zram
                     .write_back_limit(1 + rng.next_u64() % WRITE_BACK_MAX)?;
-                upkeep.zram.write_back(mode(&mut rng, upkeep.slots))?;
+                write_back(upkeep, &mut rng)?;
             }
             3 | 4 if upkeep.recompresses => recompress(pressure, upkeep, &mut rng)?,
             _ if upkeep.compacts => upkeep.zram.compact()?,
@@ -65,14 +70,28 @@ pub fn run(pressure: &Pressure<'_>, lane: &Lane, upkeep: &Upkeep<'_>, seed: u64)
     Ok(())
 }
 
-fn mode(rng: &mut Pcg64Mcg, slots: u64) -> WriteBack {
-    match rng.next_u32() % 8 {
+/// Writes back what a mode chooses, or some single slots: any, or those that may change meanwhile.
+fn write_back(upkeep: &Upkeep<'_>, rng: &mut Pcg64Mcg) -> Result<(), Stopped> {
+    let mode = match rng.next_u32() % 8 {
         0..=2 => WriteBack::Idle,
         3 => WriteBack::Huge,
         4 => WriteBack::HugeIdle,
         5 => WriteBack::Incompressible,
-        _ => WriteBack::Page(rng.next_u64() % slots.max(1)),
-    }
+        single => {
+            for _ in 0..SINGLE_SLOTS {
+                let slot = match single {
+                    6 => rng.next_u64(),
+                    _ => upkeep.busy.load(Ordering::Relaxed) + rng.next_u64() % NEIGHBOURS,
+                };
+                upkeep
+                    .zram
+                    .write_back(WriteBack::Page(slot % upkeep.slots.max(1)))?;
+            }
+            return Ok(());
+        }
+    };
+    upkeep.zram.write_back(mode)?;
+    Ok(())
 }
 
 fn recompress(pressure: &Pressure<'_>, upkeep: &Upkeep<'_>, rng: &mut Pcg64Mcg) -> Result<(), Stopped> {
