@@ -15,6 +15,11 @@ pub const RANDOM_WORDS_MAX: u16 = 448;
 pub enum Fill {
     /// One 64-bit word, repeated: what zram and older zswap keep without compressing.
     Same,
+    /// The same, but for one line: what must not be taken for it.
+    Lone {
+        /// Which one, 0 to 63.
+        line: u8,
+    },
     /// `words` incompressible words beside the 64 tags, the rest a pattern that repeats every line.
     Random {
         /// How many, 0 to [`RANDOM_WORDS_MAX`] (more counts as that).
@@ -65,7 +70,7 @@ pub enum FillPolicy {
         /// Most.
         to: u16,
     },
-    /// A draw for each generation: 1 in 8 same-filled, 2 in 8 small, 2 in 8 medium, 2 in 8 around
+    /// A draw for each generation: 1 in 8 same-filled (a half of them but for one line), 2 in 8 small, 2 in 8 medium, 2 in 8 around
     /// zram's huge limit (where an object takes a page of its own), 1 in 8 incompressible.
     Mixed,
 }
@@ -101,7 +106,10 @@ fn within(random: u64, from: u16, to: u16) -> Fill {
 fn draw(random: u64) -> Fill {
     let within = |from, to| within(random, from, to);
     match random % 8 {
-        0 => Fill::Same,
+        0 if random >> 63 == 0 => Fill::Same,
+        0 => Fill::Lone {
+            line: (random >> 32) as u8 % 64,
+        },
         1 | 2 => within(0, 63),
         3 | 4 => within(64, 255),
         5 | 6 => within(288, 372),
@@ -130,7 +138,7 @@ mod tests {
         for page in 0..64 {
             for generation in 0..256 {
                 let class = match FillPolicy::Mixed.fill(7, page, generation) {
-                    Fill::Same => 0,
+                    Fill::Same | Fill::Lone { .. } => 0,
                     Fill::Random { words: 0..=63 } => 1,
                     Fill::Random { words: 64..=255 } => 2,
                     Fill::Random { words: 288..=372 } => 3,
@@ -157,7 +165,7 @@ mod tests {
         for generation in 0..4096 {
             match spread.fill(7, 3, generation) {
                 Fill::Random { words } => seen[usize::from(words) - 100] += 1,
-                Fill::Same => panic!("a spread is never same-filled"),
+                Fill::Same | Fill::Lone { .. } => panic!("a spread is never same-filled"),
             }
         }
         assert!(seen.iter().all(|&n| n.abs_diff(512) < 128), "{seen:?}");

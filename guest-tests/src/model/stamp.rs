@@ -12,7 +12,8 @@
 //!
 //! A page with [`Fill::Same`] has room for one word only, mixed: the low bits of run (4), page (20) and
 //! generation (16), and 24 check bits; the eight equal words of a line check it further. Generations of it
-//! that are 65,536 apart look the same.
+//! that are 65,536 apart look the same. A page with [`Fill::Lone`] is like that, but for one line that is
+//! a line of [`Fill::SMALL`].
 
 use super::fill::Fill;
 use super::mix::{STEP, mix, unmix};
@@ -61,6 +62,10 @@ impl Stamp {
                     *to = base.line(index, self.fill.random_words_of(index));
                 }
             }
+            Fill::Lone { line } => {
+                to.fill(self.same_word());
+                to.as_chunks_mut::<LINE_WORDS>().0[usize::from(line) % LINES] = self.line(line);
+            }
         }
     }
 
@@ -81,6 +86,11 @@ impl Stamp {
                     (0..LINE_WORDS).fold(0, |differ, at| differ | (found[at] ^ right[at])) == 0
                 })
             }
+            Fill::Lone { .. } => {
+                let mut right = [0; PAGE_WORDS];
+                self.write(&mut right);
+                right == *page
+            }
         }
     }
 
@@ -88,8 +98,11 @@ impl Stamp {
     #[must_use]
     pub fn line(&self, index: u8) -> Line {
         match self.fill {
+            Fill::Lone { line } if usize::from(line) % LINES != usize::from(index) => {
+                [self.same_word(); LINE_WORDS]
+            }
             Fill::Same => [self.same_word(); LINE_WORDS],
-            Fill::Random { .. } => {
+            Fill::Random { .. } | Fill::Lone { .. } => {
                 Base::of(self.run, self.page, self.generation).line(index, self.fill.random_words_of(index))
             }
         }
@@ -169,9 +182,9 @@ impl Base {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineFill {
-    /// Of a page with [`Fill::Same`].
+    /// Of a page with [`Fill::Same`], or nearly.
     Same,
-    /// Of a page with [`Fill::Random`]; this many of the line's words are random.
+    /// Of any other; this many of the line's words are random.
     Random(u8),
 }
 

@@ -25,6 +25,7 @@ fn splice(to: &mut Page, from: &Page, which: std::ops::Range<usize>) {
 fn fills() -> impl Strategy<Value = Fill> {
     prop_oneof![
         1 => Just(Fill::Same),
+        1 => (0u8..64).prop_map(|line| Fill::Lone { line }),
         6 => (0..=RANDOM_WORDS_MAX).prop_map(|words| Fill::Random { words }),
         1 => Just(Fill::INCOMPRESSIBLE),
     ]

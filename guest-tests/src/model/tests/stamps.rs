@@ -16,6 +16,8 @@ proptest! {
             prop_assert_eq!(id.wrong_words, 0);
             match (stamp.fill, id.fill) {
                 (Fill::Same, LineFill::Same) => prop_assert_eq!(id.line, None),
+                (Fill::Lone { line }, LineFill::Same) if line != index => prop_assert_eq!(id.line, None),
+                (Fill::Lone { line }, LineFill::Random(0)) if line == index => prop_assert_eq!(id.line, Some(index)),
                 (Fill::Random { .. }, LineFill::Random(words)) => {
                     prop_assert_eq!(id.line, Some(index));
                     prop_assert_eq!(words, stamp.fill.random_words_of(index));
@@ -43,7 +45,7 @@ proptest! {
 
     #[test]
     fn damaged_payload_leaves_the_owner_known(stamp in stamps(), wrong in 1usize..6, change in 1u64..) {
-        prop_assume!(stamp.fill != Fill::Same);
+        prop_assume!(matches!(stamp.fill, Fill::Random { .. }));
         let mut line = stamp.line(17);
         for word in line.iter_mut().rev().take(wrong) {
             *word ^= change;
@@ -60,7 +62,7 @@ proptest! {
 
     #[test]
     fn a_right_head_with_a_foreign_payload_is_no_stamp(stamp in stamps(), payload: [u64; 6]) {
-        prop_assume!(stamp.fill != Fill::Same);
+        prop_assume!(matches!(stamp.fill, Fill::Random { .. }));
         let mut line = stamp.line(3);
         line[2..].copy_from_slice(&payload);
         prop_assert_eq!(decode_line(&line), None);
@@ -72,6 +74,24 @@ proptest! {
         let id = decode_line(&stamp.line(0)).expect("a stamp's line decodes");
         let near = generation.saturating_add(behind);
         prop_assert_eq!(id.completed(9, 0x0fed_cba9, near).generation, generation);
+    }
+}
+
+#[test]
+fn a_lone_line_is_all_that_keeps_a_page_from_being_same_filled() {
+    let stamp = |fill| Stamp {
+        run: 1,
+        page: 5,
+        generation: 7,
+        fill,
+    };
+    let same = stamped(stamp(Fill::Same));
+    for line in 0..64 {
+        let lone = stamped(stamp(Fill::Lone { line }));
+        let differ: Vec<_> = (0..64)
+            .filter(|&at| lines(&lone)[at] != lines(&same)[at])
+            .collect();
+        assert_eq!(differ, [usize::from(line)]);
     }
 }
 
