@@ -4,6 +4,7 @@
 mod boot;
 mod incremental;
 mod list;
+mod others;
 mod overhead;
 mod seeds;
 
@@ -29,13 +30,15 @@ pub enum Part {
     Detect,
     /// The cells of the five historic bugs, twenty times each: found n of 20, with intervals and medians
     Seeds,
+    /// stress-ng with all its checks on the same kernels, beside it
+    Others,
     /// The search for a culprit by simulation, beside what others do
     Bisect,
     /// Expanding, listing and splitting a matrix of 5,000 cells: time and memory
     List,
 }
 
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
@@ -43,6 +46,7 @@ const ALL: [Part; 9] = [
     Part::Model,
     Part::Detect,
     Part::Seeds,
+    Part::Others,
     Part::Bisect,
     Part::List,
 ];
@@ -77,6 +81,12 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Model => example("guest-tests", "model_bench")?,
             Part::Detect => code = detect(&patchproof)?,
             Part::Seeds => code = seeds::seeds(&patchproof)?,
+            Part::Others => {
+                if let Some(missing) = setup::ensure_stress()? {
+                    return Ok(missing);
+                }
+                others::others(&patchproof)?;
+            }
             Part::Bisect => example("harness", "bisect_bench")?,
             Part::List => list::list(&patchproof)?,
         }

@@ -83,6 +83,14 @@ pub fn ensure_browser() -> Result<Option<ExitCode>> {
     install(&[("chromium", "opens the HTML report as its readers do")])
 }
 
+/// What one measurement needs.
+///
+/// # Errors
+/// When apt fails.
+pub fn ensure_stress() -> Result<Option<ExitCode>> {
+    install(&[("stress-ng", "is measured beside the suite")])
+}
+
 /// Gets the validators that tests judge report formats with. Tests say so themselves where one is missing, so
 /// that a machine without network can run all others.
 ///

@@ -379,6 +379,16 @@ impl<'a> Owner<'a> {
         self.let_write(at, range.clone())?;
         let since = soft_dirty::Since::now();
         self.store(at, range.clone())?;
+        self.check_soft_dirty(at, range, since)
+    }
+
+    /// Checks that pages that were written since say so, wherever they are by now.
+    pub(super) fn check_soft_dirty(
+        &mut self,
+        at: usize,
+        range: Range<usize>,
+        since: soft_dirty::Since,
+    ) -> Done {
         let mut entries = [Entry::default(); BATCH];
         self.regions[at].entries(&self.engine.field, &self.pagemap, range.clone(), &mut entries)?;
         let say = entries[..range.len()].iter().filter(|e| e.soft_dirty()).count();

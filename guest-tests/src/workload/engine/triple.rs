@@ -8,6 +8,7 @@ use super::region::Kind;
 use super::step::{Act, Step};
 use super::telling::is_refusal;
 use crate::sys::pagemap::Entry;
+use crate::sys::soft_dirty;
 use crate::workload::CaseError;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -27,6 +28,8 @@ pub enum State {
     Clean,
     /// Written.
     Dirty,
+    /// Read back from swap and written again: where it was mapped writable, its page table entry alone knows.
+    Redirtied,
     /// Lazily freed.
     LazyFree,
     /// Mapped here and nowhere else.
@@ -73,9 +76,10 @@ pub enum Press {
     Swapoff,
 }
 
-const STATES: [State; 8] = [
+const STATES: [State; 9] = [
     State::Clean,
     State::Dirty,
+    State::Redirtied,
     State::LazyFree,
     State::Exclusive,
     State::Shared,
@@ -190,6 +194,14 @@ struct Scene {
 }
 
 impl Scene {
+    /// The pages that the operation does not drop.
+    fn kept(&self, operation: Operation) -> Range<usize> {
+        match operation {
+            Operation::Split => self.range.start..self.range.end - 1,
+            _ => self.range.clone(),
+        }
+    }
+
     fn step(&self, act: Act) -> Step {
         Step {
             region: self.at as u8,
@@ -221,6 +233,10 @@ impl Owner<'_> {
             None
         };
         let is_there = self.establish(triple.0, &scene, child.is_some())?;
+        // Pages that say so from here on must say so as long as nobody clears the bits.
+        let since = soft_dirty::Since::now();
+        let is_soft_dirty =
+            triple.0 == State::SoftDirty && self.looks(&scene)?.iter().all(|entry| entry.soft_dirty());
         let presses_first = self.rng.next_u32().is_multiple_of(2);
         let mut pressed = false;
         if presses_first {
@@ -237,6 +253,9 @@ impl Owner<'_> {
             }
         }
         self.unguard()?;
+        if is_soft_dirty && triple.1 != Operation::ClearRefs {
+            self.check_soft_dirty(at, scene.kept(triple.1), since)?;
+        }
         self.verify(at, range)?;
         // And once more round: what the composition left behind (a slot, a bit) shows when it is used.
         for act in [Act::Store, Act::PageOut, Act::Verify] {
@@ -286,6 +305,11 @@ impl Owner<'_> {
                 Ok(swapped)
             }
             State::Dirty => Ok(true),
+            State::Redirtied => {
+                let swapped = self.establish(State::Clean, scene, is_shared)?;
+                self.carry_out(scene.step(Act::Store))?;
+                Ok(swapped)
+            }
             State::LazyFree => {
                 self.carry_out(scene.step(Act::Free))?;
                 Ok(true)
@@ -418,7 +442,7 @@ mod tests {
             (0..all().len()).map(|_| queue.next_triple()).collect::<Vec<_>>()
         };
         assert_eq!(round(1).into_iter().collect::<BTreeSet<_>>().len(), all().len());
-        assert_eq!(all().len(), 8 * 8 * 3);
+        assert_eq!(all().len(), 9 * 8 * 3);
         assert_eq!(round(1), round(1));
         assert_ne!(round(1), round(2));
     }
