@@ -29,6 +29,8 @@ const SYMBOLS_MAX: usize = 4 << 20;
 const FRAMES_MAX: usize = 16 << 10;
 /// Most functions that are named as inlined into one frame.
 const INLINED_MAX: usize = 32;
+/// Compilation units in which the top of the source tree is looked for.
+const UNITS_LOOKED_AT: usize = 64;
 /// Longest name of a function or a file that is passed on, in bytes.
 const NAME_LEN_MAX: usize = 200;
 /// What kallsyms rounds functions up to where the ELF file says how long they really are.
@@ -124,11 +126,12 @@ pub fn resolve(
         }
         let symbols = Symbols::read(&elf, places);
         let dwarf = dwarf(&elf, vmlinux)?;
+        let top = source_tree(&dwarf);
         let context = addr2line::Context::from_dwarf(dwarf).map_err(|e| malformed(e.to_string()))?;
         let mut found: Vec<Vec<SourceLine>> = Vec::with_capacity(places.len());
         for place in places.iter().take(FRAMES_MAX) {
             let address = symbols.address(place).filter(|_| Instant::now() < until);
-            found.push(address.map_or_else(Vec::new, |address| lines_at(&context, address)));
+            found.push(address.map_or_else(Vec::new, |address| lines_at(&context, address, top.as_deref())));
         }
         found.resize(places.len(), Vec::new());
         Ok(found)
@@ -222,11 +225,12 @@ fn dwarf<'a>(elf: &Elf<'a>, vmlinux: &Path) -> Result<gimli::Dwarf<Reader<'a>>, 
 }
 
 /// What the debug information says of an address, innermost function first.
-fn lines_at(context: &addr2line::Context<Reader<'_>>, address: u64) -> Vec<SourceLine> {
+fn lines_at(context: &addr2line::Context<Reader<'_>>, address: u64, top: Option<&str>) -> Vec<SourceLine> {
     let Ok(mut frames) = context.find_frames(address).skip_all_loads() else {
         return Vec::new();
     };
-    let top = source_top(context, address);
+    let built_in = folder_of_build(context, address);
+    let top = top.unwrap_or_default();
     let mut found = Vec::new();
     while let (Ok(Some(frame)), true) = (frames.next(), found.len() < INLINED_MAX) {
         let function = frame.function.as_ref().and_then(|name| name.raw_name().ok());
@@ -240,15 +244,29 @@ fn lines_at(context: &addr2line::Context<Reader<'_>>, address: u64) -> Vec<Sourc
         };
         found.push(SourceLine {
             function: clean(&function),
-            file: clean(relative(file, &top)),
+            file: clean(relative(relative(file, top), &built_in)),
             line,
         });
     }
     found
 }
 
+/// The top of the source tree, where a kernel was built outside of it: what comes before `init/main.c`,
+/// which is linked among the first.
+fn source_tree(dwarf: &gimli::Dwarf<Reader<'_>>) -> Option<String> {
+    let mut headers = dwarf.units();
+    for _ in 0..UNITS_LOOKED_AT {
+        let unit = dwarf.unit(headers.next().ok()??).ok()?;
+        let name = unit.name.map(|name| name.to_string_lossy().into_owned());
+        if let Some(top) = name.as_deref().and_then(|name| name.strip_suffix("/init/main.c")) {
+            return Some(top.to_owned()).filter(|top| top.starts_with('/'));
+        }
+    }
+    None
+}
+
 /// The folder in which the compiler ran.
-fn source_top(context: &addr2line::Context<Reader<'_>>, address: u64) -> String {
+fn folder_of_build(context: &addr2line::Context<Reader<'_>>, address: u64) -> String {
     let unit = context.find_dwarf_and_unit(address).skip_all_loads();
     let top = unit
         .and_then(|unit| unit.comp_dir)
