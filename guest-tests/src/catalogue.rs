@@ -421,7 +421,8 @@ pub struct ParamError {
     pub why: Option<String>,
 }
 
-/// Defines a workload's parameters: a struct, its defaults and its [`ParamInfo`] table.
+/// Defines a workload's parameters: a struct, its defaults and its [`ParamInfo`] table. `..beside` after the rows
+/// stands for those of what runs beside the workload's own threads.
 macro_rules! params {
     (@ty bytes) => { u64 };
     (@ty count) => { u64 };
@@ -446,6 +447,19 @@ macro_rules! params {
     (@take bool $v:expr) => { match $v { $crate::catalogue::Value::Bool(b) => Some(*b), _ => None } };
     (@take set $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
     (@take word $v:expr) => { match $v { $crate::catalogue::Value::Word(w) => Some(w.clone()), _ => None } };
+    ($(#[$meta:meta])* $name:ident {
+        $( $field:ident: $kind:ident = $default:expr, $min:expr, $max:expr, $words:expr, $doc:literal; )*
+        ..beside
+    }) => {
+        $crate::catalogue::params! { $(#[$meta])* $name {
+            $( $field: $kind = $default, $min, $max, $words, $doc; )*
+            engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
+            engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
+            antagonists: set = "drawn", 0, 0, $crate::catalogue::antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
+            alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
+            beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
+        } }
+    };
     ($(#[$meta:meta])* $name:ident {
         $( $field:ident: $kind:ident = $default:expr, $min:expr, $max:expr, $words:expr, $doc:literal; )*
     }) => {

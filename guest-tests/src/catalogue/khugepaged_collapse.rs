@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `khugepaged_collapse`.
 
-use super::{Counter, Floor, Info, antagonists, params};
+use super::{Counter, Floor, Info, params};
 
 params! {
     /// Huge pages made and broken under a reference model: regions of anonymous memory, of shared memory
@@ -35,11 +35,7 @@ params! {
         w_arm: count = 2, 0, 100, &[], "weight: anonymous memory is armed for missing pages (userfaultfd), emptied in part and looked at: nobody may fill it";
         w_fork: count = 1, 0, 100, &[], "weight: a child is forked, which sends back what it sees";
         w_mremap: count = 2, 0, 100, &[], "weight: anonymous memory is moved to another address";
-        engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
-        engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
-        antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
-        alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
-        beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
+        ..beside
     }
 }
 

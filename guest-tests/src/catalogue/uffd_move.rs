@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `uffd_move`.
 
-use super::{Counter, Floor, Info, antagonists, params};
+use super::{Counter, Floor, Info, params};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -31,11 +31,7 @@ params! {
         meddle: bool = true, 0, 0, &[], "an antagonist: between duels each meddler reads and pages out its mover's pages";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim, so that pages leave the swap cache; it takes much of a CPU where little can be reclaimed (duels ask for what they need themselves)";
         compaction: bool = true, 0, 0, &[], "an antagonist that writes compact_memory, so that pages migrate";
-        engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
-        engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
-        antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
-        alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
-        beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
+        ..beside
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parameters, floors and needs of the workload `zram_writeback`.
 
-use super::{Counter, Floor, Info, antagonists, params};
+use super::{Counter, Floor, Info, params};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -29,11 +29,7 @@ params! {
         limit_flips: bool = false, 0, 0, &[], "an antagonist that flips mem_limit between mem_limit (or a half of what is used) and none";
         reclaim: bool = false, 0, 0, &[], "an antagonist that writes memory.reclaim";
         stable_writes: bool = true, 0, 0, &[], "queue/stable_writes of the swap area; false takes its word away that pages stay as they are while they are written, which no zram survives";
-        engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
-        engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
-        antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
-        alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
-        beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
+        ..beside
     }
 }
 

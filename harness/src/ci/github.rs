@@ -4,13 +4,33 @@ use super::Pipeline;
 
 pub(super) fn workflow(pipeline: &Pipeline) -> String {
     TEMPLATE
+        .replace("@CHECKOUT@\n", CHECKOUT)
+        .replace("@HISTORY@\n", HISTORY)
         .replace("@MADE_BY@", &pipeline.made_by("github"))
         .replace("@VARIABLES@\n", &pipeline.variables("  "))
         .replace("@ARGUMENTS@", &pipeline.arguments())
         .replace("@SHARDS@", &pipeline.shards.to_string())
 }
 
-/// The setup of every job that runs patchproof: itself from the sources, and what it needs of the host.
+/// Steps: the repository, and beside it Patchproof's sources.
+const CHECKOUT: &str = "      - uses: actions/checkout@v4
+      - uses: actions/checkout@v4
+        with:
+          repository: ${{ vars.PATCHPROOF_REPO }}
+          ref: ${{ vars.PATCHPROOF_REF }}
+          path: .patchproof/sources
+";
+
+/// A step: how long cells took before, where that is known.
+const HISTORY: &str = "      - name: Fetch the history of earlier runs
+        uses: actions/cache/restore@v4
+        with:
+          path: .patchproof/state/history.sqlite
+          key: patchproof-history-${{ github.run_id }}
+          restore-keys: patchproof-history-
+";
+
+/// Three jobs: one builds patchproof and splits the matrix, one runs a shard each, one joins what they found.
 const TEMPLATE: &str = r##"# Made by: @MADE_BY@
 #
 # Set the repository variable PATCHPROOF_REPO to OWNER/NAME of the repository that has Patchproof's sources
@@ -35,22 +55,12 @@ jobs:
     outputs:
       shards: ${{ steps.list.outputs.shards }}
     steps:
-      - uses: actions/checkout@v4
-      - uses: actions/checkout@v4
-        with:
-          repository: ${{ vars.PATCHPROOF_REPO }}
-          ref: ${{ vars.PATCHPROOF_REF }}
-          path: .patchproof/sources
+@CHECKOUT@
       - name: Build patchproof
         run: |
           cargo build --release --locked --manifest-path "$PATCHPROOF/Cargo.toml" -p harness
           cp "$PATCHPROOF/target/release/patchproof" .patchproof/patchproof
-      - name: Fetch the history of earlier runs
-        uses: actions/cache/restore@v4
-        with:
-          path: .patchproof/state/history.sqlite
-          key: patchproof-history-${{ github.run_id }}
-          restore-keys: patchproof-history-
+@HISTORY@
       - name: List the shards
         id: list
         run: |
@@ -73,12 +83,7 @@ jobs:
       fail-fast: false
       matrix: ${{ fromJSON(needs.plan.outputs.shards) }}
     steps:
-      - uses: actions/checkout@v4
-      - uses: actions/checkout@v4
-        with:
-          repository: ${{ vars.PATCHPROOF_REPO }}
-          ref: ${{ vars.PATCHPROOF_REF }}
-          path: .patchproof/sources
+@CHECKOUT@
       - uses: actions/download-artifact@v4
         with:
           name: patchproof
@@ -122,12 +127,7 @@ jobs:
       - uses: actions/download-artifact@v4
         with:
           path: .patchproof/artifacts
-      - name: Fetch the history of earlier runs
-        uses: actions/cache/restore@v4
-        with:
-          path: .patchproof/state/history.sqlite
-          key: patchproof-history-${{ github.run_id }}
-          restore-keys: patchproof-history-
+@HISTORY@
       - name: Join the runs
         run: |
           mv .patchproof/artifacts/patchproof/patchproof .patchproof/patchproof

@@ -85,13 +85,13 @@ pub fn checks(search: &Search, answer: &Answer, reverts: bool, kept: &[Verified]
     let mut all = Vec::new();
     let parents = search.history().parents(first);
     for parent in parents.into_iter().filter(|p| !answer.named.contains(p)) {
-        all.push(quiet(search, What::ParentClean, Some(parent), owed, kept));
+        all.push(weigh(search, What::ParentClean, Some(parent), owed, kept));
     }
-    all.push(again(search, last, owed, kept));
+    all.push(weigh(search, What::CulpritAgain, Some(last), owed, kept));
     // Of a set of several nobody knows which change it is; and without its newest change the bad end is the
     // parent, which is checked already.
     if reverts && answer.named.len() == 1 && last != search.history().bad() {
-        all.push(quiet(search, What::RevertedClean, None, owed, kept));
+        all.push(weigh(search, What::RevertedClean, None, owed, kept));
     }
     all
 }
@@ -148,57 +148,30 @@ fn count(check: What, id: &str, kept: &[Verified]) -> Count {
     count
 }
 
-/// A kernel that must stay quiet. The search went on until it was: its quiet trials are no evidence of their own.
-fn quiet(search: &Search, what: What, commit: Option<usize>, owed: u32, kept: &[Verified]) -> Check {
+/// One check, by trials of its own: a search goes on until the culprit has shown the bug and its parents were
+/// quiet, so that neither is evidence. What it says against a kernel that must stay quiet counts.
+fn weigh(search: &Search, what: What, commit: Option<usize>, owed: u32, kept: &[Verified]) -> Check {
     let id = commit.map_or(REVERTED, |commit| search.history().id(commit));
     let mut sum = count(what, id, kept);
     let mut untestable = sum.skip.filter(|why| why.lasting() || sum.missing >= MISSING_MAX);
-    if let Some(commit) = commit {
+    let (shown, silent) = match what {
+        What::CulpritAgain => (Held::Yes, Held::No),
+        What::ParentClean | What::RevertedClean => (Held::No, Held::Yes),
+    };
+    if let (Held::No, Some(commit)) = (shown, commit) {
         let tally = search.tally(commit);
         sum.found += tally.found;
         untestable = untestable.or(tally.skip);
     }
-    let held = if sum.found > 0 {
-        Held::No
-    } else if sum.quiet >= owed {
-        Held::Yes
-    } else if untestable.is_some() {
-        Held::Untold
-    } else {
-        Held::Open
-    };
-    let why = match (held, untestable) {
-        (Held::Untold, Some(why)) => format!("it {}", why.words()),
-        _ => String::new(),
+    let (held, why) = match untestable {
+        _ if sum.found > 0 => (shown, String::new()),
+        _ if sum.quiet >= owed => (silent, String::new()),
+        Some(why) => (Held::Untold, format!("it {}", why.words())),
+        None => (Held::Open, String::new()),
     };
     Check {
         what,
         commit,
-        held,
-        found: sum.found,
-        quiet: sum.quiet,
-        quiet_s: sum.quiet_s,
-        missing: sum.missing,
-        owed,
-        why,
-    }
-}
-
-/// The culprit, which must show the bug once more; what the search saw of it does not count.
-fn again(search: &Search, commit: usize, owed: u32, kept: &[Verified]) -> Check {
-    let sum = count(What::CulpritAgain, search.history().id(commit), kept);
-    let (held, why) = if sum.found > 0 {
-        (Held::Yes, String::new())
-    } else if sum.quiet >= owed {
-        (Held::No, String::new())
-    } else if let Some(skip) = sum.skip.filter(|why| why.lasting() || sum.missing >= MISSING_MAX) {
-        (Held::Untold, format!("it {}", skip.words()))
-    } else {
-        (Held::Open, String::new())
-    };
-    Check {
-        what: What::CulpritAgain,
-        commit: Some(commit),
         held,
         found: sum.found,
         quiet: sum.quiet,

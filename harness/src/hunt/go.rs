@@ -1,11 +1,12 @@
 //! The hunt from its beginning, or from where it was stopped, to its end.
 
+use super::bench::{Bench, Came};
 use super::check::{self, Check, Held, Verified, What};
 use super::event::{Belief, Event, Told, purpose};
 use super::folder::{Folder, Kept, KeptError};
 use super::range::{Maker, Range, RangeError};
 use super::report;
-use super::trials::{Bench, Came, Real, judged};
+use super::trials::{Real, judged};
 use crate::bisect::{self, Answer, DriveError, Driven, Purpose, Search, Trial, Trials as _};
 use crate::plan::Cell;
 use crate::run::{RunError, Single};

@@ -3,9 +3,10 @@
 //! git has no word for "probably": a step tries the kernel several times, and calls it good only when all of
 //! them stayed quiet. Not here: the search that knows how much that is worth (that is `bisect`).
 
+use super::bench::Came;
 use super::bug::{Bug, Wanted};
 use super::event::came_to;
-use super::trials::{Came, judged};
+use super::trials::judged;
 use crate::bisect::{Outcome, Skip, Trial};
 use crate::kernel::Request;
 use crate::plan::{self, Cell};

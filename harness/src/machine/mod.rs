@@ -24,6 +24,7 @@ mod end;
 mod qemu;
 mod qmp;
 mod runtime_dir;
+mod start;
 mod usage;
 mod visit;
 

@@ -2,8 +2,9 @@
 
 use super::words::{cell_line, closing_words, count};
 use super::{Reporter, detection, table};
-use crate::run::{Event, KernelRecord};
+use crate::run::{Event, KernelRecord, Summary};
 use std::io::Write;
+use std::path::Path;
 
 /// Kernel builds report every so many steps.
 const STEPS_PER_LINE: u64 = 500;
@@ -56,18 +57,7 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             notes,
             ..
         } => {
-            let (cells, kernels) = (count(*cells, "cell"), count(*kernels, "kernel"));
-            let earlier = if *done == 0 {
-                String::new()
-            } else {
-                format!(" ({done} of them done before)")
-            };
-            let head = match (cells.as_str(), done) {
-                // Cells that are chosen on the way are not known yet.
-                ("0 cells", 0) => kernels,
-                _ => format!("{cells}{earlier} on {kernels}"),
-            };
-            let head = format!("{head}, recorded in {}", dir.display());
+            let head = started(dir, *cells, *kernels, *done);
             let notes = notes.iter().map(|note| format!("note: {note}"));
             std::iter::once(head).chain(notes).collect()
         }
@@ -123,29 +113,47 @@ pub(super) fn lines(event: &Event) -> Vec<String> {
             "stopping, since {}: what runs is being ended, what is done is kept",
             why.words()
         )],
-        Event::Summary(summary) => {
-            let mut lines = Vec::new();
-            // A build alone has no cells.
-            for table in [table(summary), detection(summary)] {
-                if !table.is_empty() {
-                    lines.push(String::new());
-                    lines.extend(table);
-                }
-            }
+        Event::Summary(summary) => summary_lines(summary),
+    }
+}
+
+/// What is to be run, and where it is kept.
+fn started(dir: &Path, cells: usize, kernels: usize, done: usize) -> String {
+    let (cells, kernels) = (count(cells, "cell"), count(kernels, "kernel"));
+    let earlier = if done == 0 {
+        String::new()
+    } else {
+        format!(" ({done} of them done before)")
+    };
+    let head = match (cells.as_str(), done) {
+        // Cells that are chosen on the way are not known yet.
+        ("0 cells", 0) => kernels,
+        _ => format!("{cells}{earlier} on {kernels}"),
+    };
+    format!("{head}, recorded in {}", dir.display())
+}
+
+fn summary_lines(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    // A build alone has no cells.
+    for table in [table(summary), detection(summary)] {
+        if !table.is_empty() {
             lines.push(String::new());
-            for cell in summary.cells.iter().filter(|c| !c.as_expected) {
-                lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
-            }
-            if !summary.not_run.is_empty() {
-                if let Some(why) = &summary.not_run_why {
-                    lines.push(format!("{} not run: {why}", count(summary.not_run.len(), "cell")));
-                }
-                lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
-            }
-            lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());
-            lines
+            lines.extend(table);
         }
     }
+    lines.push(String::new());
+    for cell in summary.cells.iter().filter(|c| !c.as_expected) {
+        lines.push(format!("to repeat {}: {}", cell.id, cell.repeat));
+    }
+    if !summary.not_run.is_empty() {
+        if let Some(why) = &summary.not_run_why {
+            lines.push(format!("{} not run: {why}", count(summary.not_run.len(), "cell")));
+        }
+        lines.push(format!("to finish it: patchproof run --resume {}", summary.run));
+    }
+    lines.push(closing_words(summary.exit, summary.not_run.len()).to_owned());
+    lines
 }
 
 fn kernel_lines(kernel: &KernelRecord) -> Vec<String> {

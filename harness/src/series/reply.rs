@@ -4,11 +4,16 @@
 //! and what was not looked at. It answers the patch that is to blame, else the cover letter. Nobody's address
 //! is made up: without a sender there is no `From:` and no `Reported-by:`.
 
+mod headers;
+mod text;
+
 use super::intake::Submission;
 use super::mail;
 use super::report::{FindingProblem, PatchLine, Problem, Report, Word, place};
-use crate::source::{Letter, Mailbox};
+use crate::source::Mailbox;
+use headers::{answered, headers, is_archived, message_id};
 use std::fmt::Write as _;
+use text::{bullets, paragraph, quote, section};
 
 /// What a reply needs beside the report.
 #[derive(Debug, Clone, Default)]
@@ -21,10 +26,6 @@ pub struct Circumstances {
     pub environment: Vec<String>,
 }
 
-/// Longest line of text that we wrap at.
-const WIDTH: usize = 75;
-/// Longest line that is quoted.
-const EVIDENCE_CHARS_MAX: usize = 400;
 /// Most lines of evidence.
 const EVIDENCE_MAX: usize = 40;
 
@@ -72,96 +73,6 @@ fn blamed(report: &Report) -> Option<usize> {
         Problem::Apply { patch, .. } | Problem::Build { patch, .. } => Some(*patch),
         Problem::Finding(finding) => finding.patches.first().copied(),
     })
-}
-
-/// The letter that is answered: the blamed patch's, else the cover letter, else the first patch's.
-fn answered(submission: &Submission, blamed: Option<usize>) -> Option<&Letter> {
-    let letter = |index: usize| submission.parts.get(index).and_then(|part| part.letter.as_ref());
-    match blamed {
-        Some(number) => letter(number.wrapping_sub(1)),
-        None => submission.cover.as_ref().or_else(|| letter(0)),
-    }
-}
-
-/// Where mails to a list can be looked up by their ids.
-const ARCHIVED: [&str; 4] = [
-    "kvack.org",
-    "vger.kernel.org",
-    "lists.linux.dev",
-    "lists.infradead.org",
-];
-
-/// Whether the answer to a letter goes to a list that lore.kernel.org keeps.
-fn is_archived(letter: &Letter) -> bool {
-    let domain = |mailbox: &Mailbox| {
-        mailbox
-            .address
-            .rsplit_once('@')
-            .map(|(_, domain)| domain.to_owned())
-    };
-    letter
-        .to
-        .iter()
-        .chain(&letter.cc)
-        .filter_map(domain)
-        .any(|d| ARCHIVED.contains(&d.as_str()))
-}
-
-fn message_id(report: &Report, around: &Circumstances) -> Option<String> {
-    let (_, domain) = around.sender.as_ref()?.address.rsplit_once('@')?;
-    let run: String = report
-        .run
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
-    Some(format!("{run}.patchproof@{domain}"))
-}
-
-fn headers(
-    report: &Report,
-    submission: &Submission,
-    answered: Option<&Letter>,
-    around: &Circumstances,
-) -> String {
-    let mut out = String::new();
-    if let Some(sender) = &around.sender {
-        let _ = writeln!(out, "From: {}", mail::mailbox(sender));
-    }
-    let own = |mailbox: &&Mailbox| {
-        let sender = around.sender.as_ref();
-        sender.is_none_or(|s| !s.address.eq_ignore_ascii_case(&mailbox.address))
-    };
-    if let Some(letter) = answered {
-        let to: Vec<&Mailbox> = letter.from.iter().filter(own).collect();
-        let others = letter.to.iter().chain(&letter.cc).filter(own);
-        let cc: Vec<&Mailbox> = others
-            .filter(|m| !to.iter().any(|t| t.address == m.address))
-            .collect();
-        for (name, list) in [("To", to), ("Cc", cc)] {
-            let entries: Vec<String> = list.into_iter().map(mail::mailbox).collect();
-            if !entries.is_empty() {
-                out.push_str(&mail::folded(name, &entries));
-            }
-        }
-    }
-    let subject = answered.map_or_else(|| submission.title.clone(), |l| l.subject.clone());
-    let _ = writeln!(out, "Subject: {}", mail::text(&format!("Re: {subject}")));
-    if !around.date.is_empty() {
-        let _ = writeln!(out, "Date: {}", around.date);
-    }
-    if let Some(id) = message_id(report, around) {
-        let _ = writeln!(out, "Message-ID: <{id}>");
-    }
-    if let Some(id) = answered.and_then(|l| l.message_id.as_ref()) {
-        let _ = writeln!(out, "In-Reply-To: <{id}>");
-        let all = answered.iter().flat_map(|l| &l.references).chain([id]);
-        let all: Vec<String> = all.map(|id| format!("<{id}>")).collect();
-        let _ = writeln!(out, "References: {}", all.join("\n "));
-    }
-    out.push_str(
-        "MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n",
-    );
-    out
 }
 
 fn first_name(name: &str) -> &str {
@@ -377,65 +288,12 @@ fn environment(out: &mut String, report: &Report, around: &Circumstances) {
     out.push_str("-- \nPatchproof\n");
 }
 
-fn section(out: &mut String, head: &str, lines: &[String]) {
-    if !lines.is_empty() {
-        let _ = writeln!(out, "{head}");
-        bullets(out, lines);
-    }
-}
-
 fn titled(report: &Report, number: usize) -> String {
     let patch = report.patches.get(number.wrapping_sub(1));
     let title = patch.map_or("", |p| p.title.as_str());
     let commit = patch.and_then(|p| p.commit.as_ref()).and_then(|c| c.get(..12));
     let commit = commit.map_or_else(String::new, |c| format!("{c}, "));
     format!("patch {number}/{} ({commit}\"{title}\")", report.patches.len())
-}
-
-/// A paragraph, wrapped.
-fn paragraph(out: &mut String, text: &str) {
-    wrap(out, text, "", "");
-    out.push('\n');
-}
-
-fn bullets(out: &mut String, lines: &[String]) {
-    for line in lines {
-        wrap(out, line, "  - ", "    ");
-    }
-    out.push('\n');
-}
-
-/// Lines as they are, indented; no line can pass for a header, a tag or a quotation of somebody.
-fn quote(out: &mut String, lines: &[String]) {
-    for line in lines {
-        let tame: String = line
-            .chars()
-            .take(EVIDENCE_CHARS_MAX)
-            .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
-            .collect();
-        let _ = writeln!(out, "    {}", tame.trim_end());
-    }
-    out.push('\n');
-}
-
-fn wrap(out: &mut String, text: &str, first: &str, rest: &str) {
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|w| !w.is_empty())
-    {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(out, "{line}");
-            (line, empty) = (rest.to_owned(), true);
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 #[cfg(test)]

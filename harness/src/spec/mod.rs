@@ -148,23 +148,7 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
     if let Some(node) = matrix_at {
         cases.extend(cases::of_workloads(&defaults, node));
     }
-    // Names count as defined even where what they define has an error: one mistake is told once.
-    let mut names = matrix::Names {
-        kernel: keys(kernels_at),
-        machine: keys(machines_at),
-        case: keys(cases_at),
-        racepoints: racepoints(&kernels, &table, lookup),
-        settings: IndexMap::new(),
-        given: BTreeMap::new(),
-    };
-    let workloads = guest_tests::catalogue::Workload::all();
-    if of_workloads {
-        let all = workloads.iter().map(|info| info.name);
-        names.case.get_or_insert_default().extend(all);
-    }
-    if let Some(node) = table.get("racepoints") {
-        racepoints::named(check, &mut names, node);
-    }
+    let mut names = names(check, &table, racepoints(&kernels, &table, lookup));
     let matrix = matrix_at
         .and_then(|_| table.entry("matrix"))
         .and_then(|(key, node)| matrix::read(check, &around, &mut names, key, node));
@@ -182,6 +166,28 @@ fn walk(check: &mut Check, root: &Node, path: &Path, lookup: &dyn Lookup) -> Opt
         matrix: matrix?,
         expect,
     })
+}
+
+/// The names that the file defines; they count even where what they define has an error: one mistake is told once.
+fn names<'n>(check: &mut Check, table: &Table<'n>, racepoints: Option<Vec<String>>) -> matrix::Names<'n> {
+    let defined = |key| keys(table.get(key));
+    let mut names = matrix::Names {
+        kernel: defined("kernels"),
+        machine: defined("machines"),
+        case: defined("cases"),
+        racepoints,
+        settings: IndexMap::new(),
+        given: BTreeMap::new(),
+    };
+    if matrix_has(table, "workload") {
+        let all = guest_tests::catalogue::Workload::all();
+        let all = all.iter().map(|info| info.name);
+        names.case.get_or_insert_default().extend(all);
+    }
+    if let Some(node) = table.get("racepoints") {
+        racepoints::named(check, &mut names, node);
+    }
+    names
 }
 
 fn version(check: &mut Check, table: &Table<'_>) {

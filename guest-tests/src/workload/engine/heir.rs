@@ -1,6 +1,8 @@
-//! Forked children of an owner: they wait, copy out what they see, write to what is theirs, and end.
+//! Forked children of an owner: they wait, copy out what they see, write to what is theirs, and end; and what
+//! their parent does meanwhile.
 
-use super::region::buffer;
+use super::owner::{Done, Owner, Stopped};
+use super::region::{Kind, buffer};
 use crate::model::{Fault, Mismatch, Origin, PageState};
 use crate::protocol::Seen;
 use crate::sys::SysError;
@@ -140,5 +142,48 @@ impl Heir {
             judged.push((page, states[read].fault(origin, Fault::Sigbus).map(drop)));
         }
         judged
+    }
+}
+
+impl Owner<'_> {
+    /// Forks a child that verifies what it inherited, while the parent writes on.
+    pub(super) fn fork(&mut self, at: usize, range: Range<usize>) -> Done {
+        self.let_write(at, range.clone())?;
+        let Some(child) = self.fork_child(at, range.clone())? else {
+            return Ok(());
+        };
+        let is_private = self.regions[at].kind != Kind::Shared;
+        if is_private {
+            for page in range.clone().step_by(2) {
+                self.store(at, page..page + 1)?;
+            }
+        }
+        self.end_child(at, child)?;
+        self.verify(at, range)
+    }
+
+    /// Forks a child that waits before it verifies; none where memory was short.
+    pub(super) fn fork_child(&mut self, at: usize, range: Range<usize>) -> Result<Option<Child>, Stopped> {
+        let region = &self.regions[at];
+        let plot = region.plot();
+        let states = range
+            .clone()
+            .map(|page| region.state(page).fork(false).1)
+            .collect();
+        let writes = region.kind != Kind::Shared;
+        Ok(self.heir.fork(&self.engine.field, plot, range, states, writes)?)
+    }
+
+    /// Lets a child verify and end, and judges what it saw; tells how many pages it lived to see.
+    pub(super) fn end_child(&mut self, at: usize, child: Child) -> Result<usize, Stopped> {
+        let beat = || {
+            self.around.inspect(|(_, lane)| lane.beat());
+        };
+        let seen = self.heir.end(child, &self.engine.origin, &beat)?;
+        let n = seen.len();
+        for (page, verdict) in seen {
+            self.judged(at, page, verdict, None)?;
+        }
+        Ok(n)
     }
 }

@@ -9,12 +9,15 @@
 //! Not here: what an operation means (that is [`crate::model`]), and who disturbs from beside (that is
 //! [`antagonist`](super::antagonist)).
 
+mod composing;
 mod heir;
 pub mod log;
 pub mod owner;
 pub mod region;
 pub mod replay;
+mod soft_dirty;
 pub mod step;
+mod streams;
 mod telling;
 pub mod triple;
 mod userfaults;

@@ -7,8 +7,7 @@ use super::telling::is_refusal;
 use super::userfaults::Guard;
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
-use crate::protocol::Seen;
-use crate::sys::arena::{PAGE_LEN, PageWords};
+use crate::sys::arena::PageWords;
 use crate::sys::board::Lane;
 use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use crate::sys::pagemap::{Entry, Pagemap};
@@ -19,11 +18,11 @@ pub use crate::workload::phase::Stopped;
 use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 /// Pages that one look at the pagemap covers.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// Generations between the pages of one stretch and those of the next, more than a page has in one.
 const GENERATIONS: u32 = 8191;
 /// Pages of one step that reads and writes page by page, at most: a step must not take long.
@@ -34,7 +33,7 @@ const SPLICED_MAX: usize = 8;
 const RECLAIM_BYTES: u64 = 128 << 10;
 
 /// What a step came to: nothing, or the kernel's refusal.
-type Done = Result<(), Stopped>;
+pub(super) type Done = Result<(), Stopped>;
 
 /// One owner.
 pub struct Owner<'a> {
@@ -46,12 +45,13 @@ pub struct Owner<'a> {
     pub(super) pagemap: Pagemap,
     pub(super) data: Box<PageWords>,
     pub(super) rng: Pcg64Mcg,
-    heir: Heir,
-    pipe: (OwnedFd, OwnedFd),
+    pub(super) heir: Heir,
+    pub(super) pipe: (OwnedFd, OwnedFd),
     /// Mismatches, where there is nobody to tell them to.
     pub(super) found: Vec<Mismatch>,
     pub(super) guard: Option<Guard>,
-    soft_dirty: bool,
+    /// Whether the kernel has the bits.
+    pub(super) has_soft_dirty: bool,
 }
 
 impl<'a> Owner<'a> {
@@ -91,14 +91,9 @@ impl<'a> Owner<'a> {
             pipe: (reads, writes),
             found: Vec::new(),
             guard: None,
-            soft_dirty: false,
+            has_soft_dirty: false,
         };
-        // A new mapping is soft-dirty as a whole; a kernel without the bits never says so.
-        let mut one = [Entry::default()];
-        owner.engine.field.touch(owner.regions[0].plot(), 0, 0);
-        owner.regions[0].apply(0..1, Op::Touch);
-        owner.regions[0].entries(&engine.field, &owner.pagemap, 0..1, &mut one)?;
-        owner.soft_dirty = one[0].soft_dirty();
+        owner.has_soft_dirty = owner.finds_soft_dirty()?;
         Ok(owner)
     }
 
@@ -201,7 +196,7 @@ impl<'a> Owner<'a> {
     }
 
     /// Makes pages writable, where they are not.
-    fn let_write(&mut self, at: usize, range: Range<usize>) -> Done {
+    pub(super) fn let_write(&mut self, at: usize, range: Range<usize>) -> Done {
         self.unguard()?;
         self.open(at, range, Access::ReadWrite)
     }
@@ -328,127 +323,6 @@ impl<'a> Owner<'a> {
             self.engine.field.clear(from)?;
         }
         Ok(())
-    }
-
-    /// Forks a child that verifies what it inherited, while the parent writes on.
-    fn fork(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.let_write(at, range.clone())?;
-        let Some(child) = self.fork_child(at, range.clone())? else {
-            return Ok(());
-        };
-        let is_private = self.regions[at].kind != Kind::Shared;
-        if is_private {
-            for page in range.clone().step_by(2) {
-                self.store(at, page..page + 1)?;
-            }
-        }
-        self.end_child(at, child)?;
-        self.verify(at, range)
-    }
-
-    /// Forks a child that waits before it verifies; none where memory was short.
-    pub(super) fn fork_child(
-        &mut self,
-        at: usize,
-        range: Range<usize>,
-    ) -> Result<Option<super::heir::Child>, Stopped> {
-        let region = &self.regions[at];
-        let plot = region.plot();
-        let states = range
-            .clone()
-            .map(|page| region.state(page).fork(false).1)
-            .collect();
-        let writes = region.kind != Kind::Shared;
-        Ok(self.heir.fork(&self.engine.field, plot, range, states, writes)?)
-    }
-
-    /// Lets a child verify and end, and judges what it saw; tells how many pages it lived to see.
-    pub(super) fn end_child(&mut self, at: usize, child: super::heir::Child) -> Result<usize, Stopped> {
-        let beat = || {
-            self.around.inspect(|(_, lane)| lane.beat());
-        };
-        let seen = self.heir.end(child, &self.engine.origin, &beat)?;
-        let n = seen.len();
-        for (page, verdict) in seen {
-            self.judged(at, page, verdict, None)?;
-        }
-        Ok(n)
-    }
-
-    fn soft_dirty(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.let_write(at, range.clone())?;
-        let since = soft_dirty::Since::now();
-        self.store(at, range.clone())?;
-        self.check_soft_dirty(at, range, since)
-    }
-
-    /// Checks that pages that were written since say so, wherever they are by now.
-    pub(super) fn check_soft_dirty(
-        &mut self,
-        at: usize,
-        range: Range<usize>,
-        since: soft_dirty::Since,
-    ) -> Done {
-        let mut entries = [Entry::default(); BATCH];
-        self.regions[at].entries(&self.engine.field, &self.pagemap, range.clone(), &mut entries)?;
-        let say = entries[..range.len()].iter().filter(|e| e.soft_dirty()).count();
-        if !self.soft_dirty || !since.is_undisturbed() || say == range.len() {
-            return Ok(());
-        }
-        let what = "pages written since the soft-dirty bits were cleared and pages that say so".to_owned();
-        let title = format!("{what}: {} and {say}", range.len());
-        let mut context = self.context(at, range.start, None);
-        let shown: Vec<String> = entries[..range.len()].iter().map(ToString::to_string).collect();
-        context.insert("pagemap".to_owned(), shown.join("; "));
-        let seen = Seen::Conservation {
-            what,
-            one: range.len() as u64,
-            other: say as u64,
-        };
-        if let Some((ground, _)) = self.around {
-            ground.env.find(seen, title, context)?;
-        }
-        Err(Stopped::Found)
-    }
-
-    fn file_store(&mut self, at: usize, range: Range<usize>) -> Done {
-        for page in range {
-            self.regions[at].file_store(&self.engine.origin, page, &mut self.data)?;
-        }
-        Ok(())
-    }
-
-    fn file_read(&mut self, at: usize, range: Range<usize>) -> Done {
-        for page in range {
-            self.regions[at].file_read(page, &mut self.data)?;
-            let verdict = self.regions[at].judge_file(&self.engine.origin, page, &self.data);
-            self.judged(at, page, verdict, None)?;
-        }
-        Ok(())
-    }
-
-    /// What a pipe refers to is what the pages hold, even while they leave memory.
-    fn splice(&mut self, at: usize, range: Range<usize>) -> Done {
-        self.open(at, range.clone(), Access::Read)?;
-        let plot = self.regions[at].plot();
-        let taken = self
-            .engine
-            .field
-            .splice(plot, range.clone(), self.pipe.1.as_fd())?;
-        let outcome = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
-        let mut bytes = vec![0u8; taken];
-        let mut filled = 0;
-        while filled < taken {
-            filled += rustix::io::read(&self.pipe.0, &mut bytes[filled..]).map_err(std::io::Error::from)?;
-        }
-        for (page, bytes) in range.zip(bytes.chunks_exact(PAGE_LEN)) {
-            for (word, bytes) in self.data.iter_mut().zip(bytes.chunks_exact(8)) {
-                *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
-            }
-            let verdict = self.regions[at].judge(&self.engine.origin, page, &self.data);
-            self.judged(at, page, verdict, None)?;
-        }
-        Ok(outcome?)
     }
 
     fn reclaim(&mut self) -> Done {

@@ -34,6 +34,27 @@ impl Owner<'_> {
         Err(Stopped::Found)
     }
 
+    /// Tells of two counts that must agree.
+    pub(super) fn disagree(
+        &mut self,
+        what: String,
+        one: usize,
+        other: usize,
+        context: BTreeMap<String, String>,
+    ) -> Result<(), Stopped> {
+        let title = format!("{what}: {one} and {other}");
+        let seen = Seen::Conservation {
+            what,
+            one: one as u64,
+            other: other as u64,
+        };
+        if let Some((ground, _)) = self.around {
+            ground.stop.set();
+            ground.env.find(seen, title, context)?;
+        }
+        Err(Stopped::Found)
+    }
+
     /// What helps to understand a mismatch.
     pub(super) fn context(&self, at: usize, page: usize, before: Option<Entry>) -> BTreeMap<String, String> {
         let region = &self.regions[at];

@@ -7,7 +7,6 @@
 use super::owner::{Owner, Stopped};
 use super::region::Kind;
 use crate::model::{Backing, Holds, Op, PageState};
-use crate::protocol::Seen;
 use crate::sys::arena::PAGE_LEN;
 use crate::sys::field::{Access, Ask, Source};
 use crate::sys::pagemap::Entry;
@@ -288,26 +287,5 @@ impl Owner<'_> {
             self.forget_guard(at);
         }
         Ok(left)
-    }
-
-    /// Tells of two counts that must agree.
-    fn disagree(
-        &mut self,
-        what: String,
-        one: usize,
-        other: usize,
-        context: std::collections::BTreeMap<String, String>,
-    ) -> Result<(), Stopped> {
-        let title = format!("{what}: {one} and {other}");
-        let seen = Seen::Conservation {
-            what,
-            one: one as u64,
-            other: other as u64,
-        };
-        if let Some((ground, _)) = self.around {
-            ground.stop.set();
-            ground.env.find(seen, title, context)?;
-        }
-        Err(Stopped::Found)
     }
 }

@@ -2,48 +2,60 @@
 
 use super::View;
 use super::words::{count, percent, plain, time};
-use std::fmt::Write as _;
 
 /// Trials that are listed at most, the last ones.
 const TRIALS_MAX: usize = 200;
 
 pub(super) fn text(view: &View) -> String {
-    let mut out = String::new();
-    let mut line = |text: String| {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "{}", plain(&text));
+    let mut lines = vec![format!("{}.", capital(&view.title)), String::new()];
+    lines.extend(particulars(view));
+    let mut part = |head: &str, of_it: Vec<String>| {
+        lines.extend([String::new(), head.to_owned()]);
+        lines.extend(of_it);
     };
-    line(format!("{}.", capital(&view.title)));
-    line(String::new());
+    if !view.checks.is_empty() {
+        part("Checked:", checks(view));
+    }
+    if view.likeliest.len() > 1 || view.named.is_empty() {
+        part("Likeliest:", likeliest(view));
+    }
+    part("Trials:", trials(view));
+    if let Some((fixes, introduced)) = &view.tags {
+        let tags = [fixes, introduced].map(|tag| format!("  {tag}"));
+        part("For mails and fixes:", tags.into());
+    }
+    lines.iter().map(|line| plain(line) + "\n").collect()
+}
+
+/// What was searched and found, and what it took.
+fn particulars(view: &View) -> Vec<String> {
+    let mut lines = Vec::new();
     for commit in &view.named {
         let by = if commit.author.is_empty() {
             String::new()
         } else {
             format!(", by {}", commit.author)
         };
-        line(format!("  named      {} (\"{}\"){by}", commit.id, commit.subject));
+        lines.push(format!("  named      {} (\"{}\"){by}", commit.id, commit.subject));
     }
     if let (Some(ending), None) = (view.ending, &view.problem) {
-        line(format!("  because    the search {ending}"));
+        lines.push(format!("  because    the search {ending}"));
     }
-    line(format!("  searched   {}: {} commits", view.what, view.commits));
-    line(format!(
+    lines.push(format!("  searched   {}: {} commits", view.what, view.commits));
+    lines.push(format!(
         "  each trial {}, {:.0} s of pressure, a seed of its own",
         view.cell, view.budget_s
     ));
-    line(format!("  the bug    {}", view.bug));
+    lines.push(format!("  the bug    {}", view.bug));
     if let Some(symptom) = &view.symptom {
-        line(format!("  first seen {symptom}"));
+        lines.push(format!("  first seen {symptom}"));
     }
-    let [rate, low, high] = view.rate;
-    line(format!(
-        "  hit rate   {} (nine chances in ten: {} to {})",
-        percent(rate),
-        percent(low),
-        percent(high)
+    let [rate, low, high] = view.rate.map(percent);
+    lines.push(format!(
+        "  hit rate   {rate} (nine chances in ten: {low} to {high})"
     ));
     let [build, boot, run] = view.spent_s;
-    line(format!(
+    lines.push(format!(
         "  took       {} in {} trials: {} building {}, {} booting, {} pressing",
         time(build + boot + run),
         view.trials.len(),
@@ -52,47 +64,41 @@ pub(super) fn text(view: &View) -> String {
         time(boot),
         time(run)
     ));
-    if !view.checks.is_empty() {
-        line(String::new());
-        line("Checked:".to_owned());
-        for check in &view.checks {
-            line(format!(
-                "  {:<14} {}: {}",
-                check.words, check.claim, check.rests_on
-            ));
-        }
-    }
-    if view.likeliest.len() > 1 || view.named.is_empty() {
-        line(String::new());
-        line("Likeliest:".to_owned());
-        for likely in &view.likeliest {
-            line(format!(
+    lines
+}
+
+fn checks(view: &View) -> Vec<String> {
+    let checks = view.checks.iter();
+    checks
+        .map(|check| format!("  {:<14} {}: {}", check.words, check.claim, check.rests_on))
+        .collect()
+}
+
+fn likeliest(view: &View) -> Vec<String> {
+    let likeliest = view.likeliest.iter();
+    likeliest
+        .map(|likely| {
+            format!(
                 "  {:>11}  {}  {}",
                 percent(likely.p),
                 likely.short,
                 likely.subject
-            ));
-        }
-    }
-    line(String::new());
-    line("Trials:".to_owned());
+            )
+        })
+        .collect()
+}
+
+/// The last trials.
+fn trials(view: &View) -> Vec<String> {
     let left_out = view.trials.len().saturating_sub(TRIALS_MAX);
-    if left_out > 0 {
-        line(format!("  … {left_out} before"));
-    }
-    for trial in view.trials.iter().skip(left_out) {
-        line(format!(
+    let before = (left_out > 0).then(|| format!("  … {left_out} before"));
+    let last = view.trials.iter().skip(left_out).map(|trial| {
+        format!(
             "  {:>4}  {}.{}  {}",
             trial.n, trial.commit, trial.nth, trial.words
-        ));
-    }
-    if let Some((fixes, introduced)) = &view.tags {
-        line(String::new());
-        line("For mails and fixes:".to_owned());
-        line(format!("  {fixes}"));
-        line(format!("  {introduced}"));
-    }
-    out
+        )
+    });
+    before.into_iter().chain(last).collect()
 }
 
 /// With a capital letter.

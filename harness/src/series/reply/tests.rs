@@ -5,7 +5,7 @@ use crate::series::compare::Outcome;
 use crate::series::intake::Part;
 use crate::series::report::{CaseLine, Rates, Shown, Totals};
 use crate::series::touched::Chosen;
-use crate::source::Patch;
+use crate::source::{Letter, Patch};
 
 fn mailbox(name: &str, address: &str) -> Mailbox {
     Mailbox {
