@@ -303,22 +303,6 @@ impl Field {
         }
     }
 
-    /// Writes a whole page through the kernel, which looks the page up as a debugger's or a device's
-    /// (`process_vm_writev` of this process); tells whether it did.
-    #[must_use]
-    pub fn write_by_kernel(&self, plot: usize, page: usize, content: &PageWords) -> bool {
-        let iovec = |at: *const u8| libc::iovec {
-            iov_base: at.cast_mut().cast(),
-            iov_len: PAGE_LEN,
-        };
-        let from = iovec(content.as_ptr().cast());
-        let to = iovec(self.at(plot, page..page + 1));
-        // SAFETY: `content` is readable for a page, and the place lies in the field (asserted by `at`), to which
-        // nothing has a non-atomic reference.
-        let wrote = unsafe { libc::process_vm_writev(libc::getpid(), &from, 1, &to, 1, 0) };
-        usize::try_from(wrote) == Ok(PAGE_LEN)
-    }
-
     /// Writes one word.
     pub fn poke(&self, plot: usize, page: usize, word: usize, value: u64) {
         self.words(plot, page)[word].store(value, Ordering::Relaxed);

@@ -11,9 +11,6 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-/// One generation in so many is written through the kernel, not by the thread itself.
-const BY_KERNEL_ONE_IN: u32 = 8;
-
 /// What a region is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -212,10 +209,7 @@ impl Region {
     pub fn store(&mut self, field: &Field, origin: &Origin, page: usize, data: &mut PageWords) {
         let name = self.next(page);
         origin.stamp(name.page, name.generation).write(data);
-        let by_kernel = name.generation.is_multiple_of(BY_KERNEL_ONE_IN);
-        if !(by_kernel && field.write_by_kernel(self.plot(), page, data)) {
-            field.write(self.plot(), page, data);
-        }
+        field.write(self.plot(), page, data);
         self.apply(page..page + 1, Op::Store(name));
     }
 
