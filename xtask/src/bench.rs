@@ -4,6 +4,7 @@
 mod boot;
 mod incremental;
 mod list;
+mod nightly;
 mod others;
 mod overhead;
 mod seeds;
@@ -30,6 +31,8 @@ pub enum Part {
     Detect,
     /// The cells of the five historic bugs, twenty times each: found n of 20, with intervals and medians
     Seeds,
+    /// The nightly cases, which know nothing of any bug, on the kernels of the historic bugs
+    Nightly,
     /// stress-ng with all its checks on the same kernels, beside it
     Others,
     /// The search for a culprit by simulation, beside what others do
@@ -38,7 +41,7 @@ pub enum Part {
     List,
 }
 
-const ALL: [Part; 10] = [
+const ALL: [Part; 11] = [
     Part::Boot,
     Part::Virtme,
     Part::Incremental,
@@ -46,6 +49,7 @@ const ALL: [Part; 10] = [
     Part::Model,
     Part::Detect,
     Part::Seeds,
+    Part::Nightly,
     Part::Others,
     Part::Bisect,
     Part::List,
@@ -72,6 +76,12 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
     }
     let patchproof = patchproof()?;
     let mut code = ExitCode::SUCCESS;
+    // One that went wrong is told whatever comes after it.
+    let mut keep = |came: ExitCode| {
+        if came != ExitCode::SUCCESS {
+            code = came;
+        }
+    };
     for part in if parts.is_empty() { &ALL[..] } else { parts } {
         match part {
             Part::Boot => boot::boot(&patchproof)?,
@@ -79,8 +89,9 @@ pub fn run(parts: &[Part]) -> Result<ExitCode> {
             Part::Incremental => incremental::incremental(&patchproof)?,
             Part::Overhead => overhead::overhead(&patchproof)?,
             Part::Model => example("guest-tests", "model_bench")?,
-            Part::Detect => code = detect(&patchproof)?,
-            Part::Seeds => code = seeds::seeds(&patchproof)?,
+            Part::Detect => keep(detect(&patchproof)?),
+            Part::Seeds => keep(seeds::seeds(&patchproof)?),
+            Part::Nightly => keep(nightly::nightly(&patchproof)?),
             Part::Others => {
                 if let Some(missing) = setup::ensure_stress()? {
                     return Ok(missing);

@@ -74,18 +74,10 @@ fn root() -> PathBuf {
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// Builds the release binary and returns its path.
+/// Builds the release binary and returns its path. Cargo shows what it compiles: the first time takes minutes.
 fn patchproof() -> Result<PathBuf> {
-    duct::cmd!(
-        env!("CARGO"),
-        "build",
-        "--quiet",
-        "--release",
-        "--locked",
-        "-p",
-        "harness"
-    )
-    .run()?;
+    eprintln!("$ cargo build --release -p harness");
+    duct::cmd!(env!("CARGO"), "build", "--release", "--locked", "-p", "harness").run()?;
     Ok(target_dir()?.join("release/patchproof"))
 }
 
