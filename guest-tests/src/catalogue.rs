@@ -158,6 +158,8 @@ pub enum Counter {
     EngineRoundTrips,
     /// Different compositions of a page's state, an operation and a pressure that the engine met.
     TriplesCovered,
+    /// Steps of the engine whose end a thread on another CPU saw.
+    EngineWatched,
     /// `zswpwb` of /proc/vmstat: pages written back from zswap to the swap device.
     ZswapWriteback,
     /// Write requests of the zram devices.
@@ -211,6 +213,7 @@ impl Counter {
             Self::EnginePagesVerified => "pages verified by the engine",
             Self::EngineRoundTrips => "round trips of the engine",
             Self::TriplesCovered => "triples covered",
+            Self::EngineWatched => "steps seen from another CPU",
             Self::SwapOut => "pages swapped out",
             Self::SwapIn => "pages swapped in",
             Self::ZswapStore => "zswap stores",

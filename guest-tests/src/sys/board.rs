@@ -2,9 +2,10 @@
 //!
 //! Each thread of the case beats here; the supervisor reads the beats and sees a thread that makes
 //! no progress even when the whole process is stuck in the kernel. The handler of `SIGBUS` and
-//! `SIGSEGV` leaves the faulting address here before it ends the process.
+//! `SIGSEGV` leaves the faulting address here before it ends the process, unless it was an access that may
+//! fault (`try_read` and its like in [`super::field`]).
 
-use super::{Doing, Result, SysError};
+use super::{Doing, Result, SysError, glimpse};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -251,7 +252,7 @@ impl Board {
     }
 
     /// Makes `SIGBUS` and `SIGSEGV` of this process end it with [`FAULT_EXIT`] after the address has
-    /// been left on the board.
+    /// been left on the board; an access that may fault ends instead, and says so.
     ///
     /// # Errors
     /// Those of `sigaction`.
@@ -274,11 +275,16 @@ impl Board {
 /// Where [`on_fault`] leaves what it saw. Points into a mapping that is never unmapped.
 static HANDLER_BOARD: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
 
-extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the pointer is null or points to a board, which is never unmapped; the kernel passes a
-    // valid siginfo to an SA_SIGINFO handler; loads and stores of atomics, `gettid` and `_exit` are
-    // async-signal-safe.
+    // valid siginfo and the interrupted thread's context to an SA_SIGINFO handler; loads and stores of atomics,
+    // `gettid` and `_exit` are async-signal-safe.
     unsafe {
+        let at = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize];
+        if let Some(on) = glimpse::after_fault(*at as usize) {
+            *at = on as libc::greg_t;
+            return;
+        }
         if let Some(shared) = HANDLER_BOARD.load(Ordering::Acquire).as_ref() {
             shared
                 .fault_tid

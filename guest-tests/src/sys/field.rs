@@ -6,7 +6,7 @@
 //! [`arena`](super::arena). Which pages are populated and what they hold is not known here.
 
 use super::arena::{PAGE_LEN, PAGE_WORDS, PageWords};
-use super::{Result, SysError};
+use super::{Result, SysError, glimpse};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -296,6 +296,36 @@ impl Field {
         }
     }
 
+    /// Copies a page out by instructions; tells whether none of them faulted. Where
+    /// [`catch_faults`](super::board::Board::catch_faults) was not called, a fault ends the process.
+    #[must_use]
+    pub fn try_read(&self, plot: usize, page: usize, into: &mut PageWords) -> bool {
+        let at = self.at(plot, page..page + 1).cast::<AtomicU64>();
+        into.iter_mut().enumerate().all(|(n, to)| {
+            // SAFETY: within the page, which lies in the field and is only accessed atomically.
+            let word = unsafe { glimpse::load(at.add(n)) };
+            *to = word.unwrap_or_default();
+            word.is_some()
+        })
+    }
+
+    /// Stores to one word of a page; tells whether that went without a fault, as [`Field::try_read`] does.
+    #[must_use]
+    pub fn try_poke(&self, plot: usize, page: usize, word: usize, value: u64) -> bool {
+        let at = self.at(plot, page..page + 1).cast::<AtomicU64>();
+        // SAFETY: within the page, which lies in the field and is only accessed atomically.
+        unsafe { glimpse::store(at.add(word % PAGE_WORDS), value) }
+    }
+
+    /// Stores to one word of a page without changing it; tells whether that went without a fault, as
+    /// [`Field::try_read`] does.
+    #[must_use]
+    pub fn try_touch(&self, plot: usize, page: usize, word: usize) -> bool {
+        let at = self.at(plot, page..page + 1).cast::<AtomicU64>();
+        // SAFETY: within the page, which lies in the field and is only accessed atomically.
+        unsafe { glimpse::touch(at.add(word % PAGE_WORDS)) }
+    }
+
     /// Writes a whole page.
     pub fn write(&self, plot: usize, page: usize, content: &PageWords) {
         for (to, from) in self.words(plot, page).iter().zip(content) {
@@ -365,6 +395,24 @@ mod tests {
             child.ended(60_000).unwrap(),
             Some(crate::sys::fork::Ended::Status(0))
         );
+    }
+
+    #[test]
+    fn an_access_that_may_fault_ends_and_the_process_goes_on() {
+        let board = crate::sys::board::Board::make().unwrap();
+        board.catch_faults().unwrap();
+        let field = Field::reserve(1).unwrap();
+        field.map(0, 2, Source::Anon).unwrap();
+        field.poke(0, 1, 511, 5);
+        let mut page = [1; PAGE_WORDS];
+        assert!(field.try_read(0, 1, &mut page) && page[511] == 5 && page[0] == 0);
+        assert!(field.try_touch(0, 1, 511) && field.try_poke(0, 1, 3, 9));
+        field.protect(0, 0..2, Access::Read).unwrap();
+        assert!(!field.try_touch(0, 1, 511) && !field.try_poke(0, 1, 3, 10));
+        assert!(field.try_read(0, 1, &mut page) && (page[511], page[3]) == (5, 9));
+        field.protect(0, 0..2, Access::None).unwrap();
+        assert!(!field.try_read(0, 1, &mut page));
+        assert_eq!(board.fault(), None);
     }
 
     #[test]

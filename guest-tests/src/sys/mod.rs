@@ -22,6 +22,7 @@ pub mod file;
 pub mod foreign;
 pub mod fork;
 pub mod forked;
+mod glimpse;
 pub mod knob;
 pub mod machine;
 pub mod memfile;

@@ -21,8 +21,10 @@ mod streams;
 mod telling;
 pub mod triple;
 mod userfaults;
+mod witness;
 
 use super::antagonist::Ground;
+use super::phase::STACK_LEN;
 use super::{CaseError, WORKER_PATIENCE_S};
 use crate::catalogue::Counter;
 use crate::model::{FillPolicy, Origin};
@@ -39,6 +41,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use step::{Draws, Mix};
 use triple::{Coverage, Queue};
+use witness::{OverOnDrop, Witness};
 
 /// What each owner has: the kind and the pages of its regions.
 pub const REGIONS: [(Kind, usize); 5] = [
@@ -54,6 +57,8 @@ const FIRST_PAGE: u32 = 0x8_0000;
 const OWNER_PAGES: u32 = 0x1000;
 /// One step in so many starts a triple.
 const TRIPLE_EVERY: u32 = 16;
+/// One step in so many is watched by the owner's witness, where something is promised of it.
+const WATCHED_EVERY: u32 = 4;
 /// Steps between two looks at everything that an owner has.
 const SURVEY_EVERY: u64 = 4096;
 
@@ -66,6 +71,8 @@ pub struct Counts {
     pub round_trips: AtomicU64,
     /// Pages written.
     pub written: AtomicU64,
+    /// Steps that a witness on another CPU saw the end of.
+    pub watched: AtomicU64,
 }
 
 /// What all owners share.
@@ -138,6 +145,10 @@ impl Engine {
                 self.counts.round_trips.load(Ordering::Relaxed),
             ),
             (Counter::TriplesCovered, self.coverage.covered()),
+            (
+                Counter::EngineWatched,
+                self.counts.watched.load(Ordering::Relaxed),
+            ),
         ]
         .into_iter()
         .collect()
@@ -171,15 +182,37 @@ impl Engine {
     }
 
     fn try_work(&self, number: usize, stretch: u64, ground: &Ground<'_>, lane: &Lane) -> Result<(), Stopped> {
+        let witness = Witness::default();
+        std::thread::scope(|scope| {
+            let _over = OverOnDrop(&witness);
+            let thread = std::thread::Builder::new().stack_size(STACK_LEN);
+            thread.spawn_scoped(scope, || witness.work(&self.field))?;
+            self.own_for_a_while(number, stretch, (ground, lane), &witness)
+        })
+    }
+
+    fn own_for_a_while(
+        &self,
+        number: usize,
+        stretch: u64,
+        (ground, lane): (&Ground<'_>, &Lane),
+        witness: &Witness,
+    ) -> Result<(), Stopped> {
         let own = (stretch << 8 | number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut rng = Pcg64Mcg::seed_from_u64(self.seed ^ own);
         let mix = Mix::of(&self.mix, &mut rng);
         let mut owner = Owner::new(self, number, Some((ground, lane)), stretch, rng.next_u64())?;
         let lengths = REGIONS.map(|(_, pages)| pages);
+        owner.witness = Some(witness);
         let mut draws = Draws::default();
         let mut steps = 0u64;
         while !ground.stop.is_set() {
-            owner.carry_out(draws.next_step(mix, &lengths, &mut rng))?;
+            let step = draws.next_step(mix, &lengths, &mut rng);
+            if rng.next_u32().is_multiple_of(WATCHED_EVERY) {
+                owner.carry_out_watched(step)?;
+            } else {
+                owner.carry_out(step)?;
+            }
             if rng.next_u32().is_multiple_of(TRIPLE_EVERY) {
                 owner.next_triple()?;
             }

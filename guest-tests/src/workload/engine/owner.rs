@@ -5,6 +5,7 @@ use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
 use super::userfaults::Guard;
+use super::witness::{Witness, emptied};
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
 use crate::sys::arena::PageWords;
@@ -50,6 +51,8 @@ pub struct Owner<'a> {
     /// Mismatches, where there is nobody to tell them to.
     pub(super) found: Vec<Mismatch>,
     pub(super) guard: Option<Guard>,
+    /// Who looks from another CPU; none where a log is replayed.
+    pub(super) witness: Option<&'a Witness>,
     /// Whether the kernel has the bits.
     pub(super) has_soft_dirty: bool,
 }
@@ -91,6 +94,7 @@ impl<'a> Owner<'a> {
             pipe: (reads, writes),
             found: Vec::new(),
             guard: None,
+            witness: None,
             has_soft_dirty: false,
         };
         owner.has_soft_dirty = owner.finds_soft_dirty()?;
@@ -122,7 +126,7 @@ impl<'a> Owner<'a> {
     }
 
     /// Makes an act of one that its region's kind has.
-    fn fitted(&self, step: Step) -> Step {
+    pub(super) fn fitted(&self, step: Step) -> Step {
         let kind = self.regions[usize::from(step.region)].kind;
         let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile);
         let act = step.act;
@@ -306,16 +310,8 @@ impl<'a> Owner<'a> {
         // The new place is not registered.
         self.forget_guard(at);
         if leaves {
-            let first = self.regions[at].first;
             for page in [0, pages / 2, pages - 1] {
-                let empty = crate::model::PageState {
-                    dropped: self.regions[at].generation(page),
-                    ..crate::model::PageState::fresh(
-                        first + page as u32,
-                        crate::model::Backing::PrivateAnon,
-                        crate::model::Holds::Hole,
-                    )
-                };
+                let empty = emptied(&self.regions[at], page);
                 self.engine.field.read(from, page, &mut self.data);
                 let verdict = empty.read(&self.engine.origin, &self.data).map(drop);
                 self.judged(at, page, verdict, None)?;

@@ -54,6 +54,65 @@ proptest! {
     }
 }
 
+/// Has an owner with a witness do something.
+fn with_a_witness<T>(seed: u64, act: impl FnOnce(&Engine, &mut Owner<'_>) -> T) -> T {
+    crate::sys::board::Board::make().unwrap().catch_faults().unwrap();
+    let (engine, witness) = (engine(1, seed), Witness::default());
+    std::thread::scope(|scope| {
+        let _over = OverOnDrop(&witness);
+        scope.spawn(|| witness.work(&engine.field));
+        let mut owner = owner(&engine, seed);
+        owner.witness = Some(&witness);
+        act(&engine, &mut owner)
+    })
+}
+
+#[test]
+fn what_is_promised_holds_on_another_cpu_too() {
+    for (seed, mix) in [(1, Mix::Balanced), (2, Mix::Destructive), (3, Mix::Huge)] {
+        with_a_witness(seed, |engine, owner| {
+            for step in drawn(seed, mix, 1500) {
+                let outcome = owner.carry_out_watched(step);
+                assert!(
+                    outcome.is_ok(),
+                    "{step}: {outcome:?} {:?}\n{}",
+                    owner.found,
+                    engine.log.text()
+                );
+            }
+            assert!(owner.survey().is_ok(), "{:?}", owner.found);
+            assert!(engine.counts.watched.load(Ordering::Relaxed) > 100);
+        });
+    }
+}
+
+#[test]
+fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
+    use super::witness::Look;
+    // A page that was to be dropped, moved away, and counted in: each time nothing of the kind happens.
+    with_a_witness(1, |engine, owner| {
+        owner.carry_out(step("0:0+4store")).unwrap();
+        let plot = owner.regions[0].plot();
+        let (_, sight) = owner.watched((plot, 1), Look::Load, |_| ());
+        let sight = sight.unwrap();
+        assert!(matches!(owner.judge_emptied(0, 1, &sight), Err(Stopped::Found)));
+        assert_eq!(owner.found[0].class, crate::model::Class::Resurrected);
+
+        let from = 7 << 32;
+        let mut was = [0; crate::sys::arena::PAGE_WORDS];
+        engine.field.read(plot, 2, &mut was);
+        let (_, sight) = owner.watched((plot, 2), Look::Count { word: 9, from }, |_| ());
+        let sight = sight.unwrap();
+        assert!(owner.judge_count(0, 2, (9, was[9], from), &sight).is_ok());
+        // The last store is lost.
+        engine.field.poke(plot, 2, 9, sight.last - 1);
+        assert!(matches!(
+            owner.judge_count(0, 2, (9, was[9], from), &sight),
+            Err(Stopped::Found)
+        ));
+    });
+}
+
 #[test]
 fn every_act_is_carried_out_on_every_region() {
     let engine = engine(1, 1);

@@ -6,7 +6,8 @@
 
 use super::owner::{Owner, Stopped};
 use super::region::Kind;
-use crate::model::{Backing, Holds, Op, PageState};
+use super::witness::{Look, emptied};
+use crate::model::Op;
 use crate::sys::arena::PAGE_LEN;
 use crate::sys::field::{Access, Ask, Source};
 use crate::sys::pagemap::Entry;
@@ -71,7 +72,9 @@ impl Owner<'_> {
         if uffd.register(self.whole(at), FOR_WRITES).is_err() {
             return Ok(false);
         }
-        let protected = uffd.protect(self.span(at, self.regions[at].plot(), range.clone()), true);
+        let (plot, first) = (self.regions[at].plot(), range.start);
+        let span = self.span(at, plot, range.clone());
+        let (protected, sight) = self.watched((plot, first), Look::Touch, |_| uffd.protect(span, true));
         let pages = if protected.is_ok() {
             range.collect()
         } else {
@@ -79,6 +82,10 @@ impl Owner<'_> {
         };
         self.guard = Some(Guard { at, pages });
         self.check_guard()?;
+        if protected.is_ok() && sight.is_some_and(|sight| !sight.faulted) {
+            let what = "stores to a page that userfaultfd write-protects, on another CPU: those that went well, and those that may";
+            self.broken(at, first, what, 1, 0)?;
+        }
         Ok(protected.is_ok())
     }
 
@@ -177,14 +184,20 @@ impl Owner<'_> {
             engine.field.clear(there)?;
             return Err(e.into());
         }
-        let reply = uffd.r#move(
-            self.span(at, here, range.clone()),
-            self.span(at, there, range.clone()),
-            true,
-        );
+        let spans = [here, there].map(|plot| self.span(at, plot, range.clone()));
+        let act = |_: &mut Self| uffd.r#move(spans[0], spans[1], true);
+        // A page that is looked at is in memory; those that are not are to be moved as well.
+        let (reply, sight) = if self.rng.next_u32().is_multiple_of(2) {
+            self.watched((here, range.start), Look::Load, act)
+        } else {
+            (act(self), None)
+        };
         let moved = usize::try_from(reply.bytes).unwrap_or(0) / PAGE_LEN;
         let moved = range.start..range.start + moved.min(range.len());
         self.ungated(at, &moved);
+        if let Some(sight) = sight.filter(|_| !moved.is_empty()) {
+            self.judge_emptied(at, range.start, &sight)?;
+        }
         // A failure from here on would leave pages where the model does not know them: it is never a refusal.
         self.look_and_move_back(uffd, at, [here, there], moved.clone())
             .map_err(|stopped| match stopped {
@@ -230,11 +243,7 @@ impl Owner<'_> {
     /// Where pages were moved away from there is nothing, and never what was there.
     fn emptied(&mut self, at: usize, plot: usize, moved: &Range<usize>) -> Result<(), Stopped> {
         for page in moved.clone() {
-            let region = &self.regions[at];
-            let empty = PageState {
-                dropped: region.generation(page),
-                ..PageState::fresh(region.first + page as u32, Backing::PrivateAnon, Holds::Hole)
-            };
+            let empty = emptied(&self.regions[at], page);
             self.engine.field.read(plot, page, &mut self.data);
             let verdict = empty.read(&self.engine.origin, &self.data).map(drop);
             self.judged(at, page, verdict, None)?;
