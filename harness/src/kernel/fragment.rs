@@ -259,6 +259,25 @@ impl Merged {
         self.by_symbol.keys().all(|symbol| known.contains(symbol))
     }
 
+    /// The lines that ask for a symbol which is nowhere in `known`: no configuration can honour them.
+    #[must_use]
+    pub fn nowhere(&self, known: &[&BTreeSet<String>]) -> Vec<MissingLine> {
+        let mut missing: Vec<MissingLine> = self
+            .by_symbol
+            .values()
+            .filter(|asked| asked.optional.is_none() && asked.value.is_some())
+            .filter(|asked| !known.iter().any(|known| known.contains(&asked.symbol)))
+            .map(|asked| MissingLine {
+                file: asked.file.clone(),
+                line: asked.line,
+                text: asked.text(),
+                why: NO_SUCH_SYMBOL.to_owned(),
+            })
+            .collect();
+        missing.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        missing
+    }
+
     /// Hash of what is asked for; remarks other than "optional" and places do not count.
     #[must_use]
     pub fn id(&self) -> String {
@@ -320,11 +339,13 @@ impl Merged {
     }
 }
 
+const NO_SUCH_SYMBOL: &str = "there is no such symbol in this tree";
+
 fn why(asked: &Asked, config: &str, about: Option<&kconfig::About>) -> String {
     let prefix = format!("CONFIG_{}=", asked.symbol);
     let instead = config.lines().find(|l| l.starts_with(&prefix));
     let Some(about) = about else {
-        return "there is no such symbol in this tree".to_owned();
+        return NO_SUCH_SYMBOL.to_owned();
     };
     let mut parts = Vec::new();
     if let Some(line) = instead {

@@ -143,6 +143,7 @@ impl Work<'_> {
         let mut without = BTreeMap::new();
         loop {
             let delta = self.apply(&without)?;
+            self.ask_for_what_there_is(&delta)?;
             let made = match self.wanted.request.sandbox {
                 Mode::Bubblewrap => self.over_base(&delta, ladder),
                 Mode::Off => self.in_place(&delta),
@@ -179,6 +180,19 @@ impl Work<'_> {
             cancel: self.cancel,
         };
         Ok(apply.run(&series)?)
+    }
+
+    /// Refuses lines whose symbol neither the source nor a series has, before anything is built for them.
+    fn ask_for_what_there_is(&self, delta: &Delta) -> Result<(), KernelError> {
+        let added = match delta.dir() {
+            Some(dir) => kconfig::symbols_in(&dir, &delta.written)?,
+            None => BTreeSet::new(),
+        };
+        let missing = self.wanted.merged.nowhere(&[&self.pristine.symbols, &added]);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(KernelError::Config(missing))
     }
 
     /// What the base is configured with: lines whose symbol only a series adds are left out.

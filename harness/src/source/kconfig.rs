@@ -43,6 +43,22 @@ pub(crate) fn symbols(tree: &Path, manifest: &Manifest) -> Result<BTreeSet<Strin
         .collect())
 }
 
+/// Every symbol that the Kconfig files among some files define.
+pub(crate) fn symbols_in(tree: &Path, paths: &[PathBuf]) -> Result<BTreeSet<String>, ManifestError> {
+    let mut all = BTreeSet::new();
+    for path in paths.iter().filter(|path| is_kconfig(path)) {
+        let full = tree.join(path);
+        let bytes = std::fs::read(&full).map_err(|source| ManifestError::Read { path: full, source })?;
+        all.extend(
+            String::from_utf8_lossy(&bytes)
+                .lines()
+                .filter_map(defined)
+                .map(str::to_owned),
+        );
+    }
+    Ok(all)
+}
+
 /// The symbol that a line begins to define.
 fn defined(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace();
