@@ -11,7 +11,7 @@ use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use crate::model::{Backing, Fault, Holds, PageState};
 use crate::sys::arena::{PAGE_WORDS, PageWords};
-use crate::sys::field::{Access, Ask, Field};
+use crate::sys::field::{Access, Ask, Field, PLOT_PAGES};
 use crate::sys::proc;
 use rand_core::Rng;
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How long an owner waits for its witness's first access, in nanoseconds.
 const WARM_NS_MAX: u64 = 20_000_000;
+/// One watched store in so many becomes a compaction; two of a region that can be collapsed become that.
+const SHARPENED_OF: u32 = 16;
 
 /// How a witness accesses its page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +203,7 @@ impl Promise {
             Act::ReadOnly if kind != Kind::PrivateFile => Some(Self::ReadOnly),
             Act::Remap => Some(Self::Gone),
             Act::DontNeed | Act::Punch | Act::Truncate => Some(Self::Content),
-            Act::PageOut | Act::Cold | Act::Collapse if is_private => Some(Self::Stores),
+            Act::PageOut | Act::Cold | Act::Collapse | Act::Compact if is_private => Some(Self::Stores),
             _ => None,
         }
     }
@@ -232,13 +234,28 @@ impl Owner<'_> {
     /// # Errors
     /// A mismatch, a broken promise, and calls that failed that must not.
     pub(super) fn carry_out_watched(&mut self, step: Step) -> Done {
-        let step = self.fitted(step);
+        let step = self.sharpened(self.fitted(step));
         let at = usize::from(step.region);
         match Promise::of(step.act, self.regions[at].kind).filter(|_| self.witness.is_some()) {
             None => self.carry_out(step),
             Some(Promise::Stores) => self.count_through(step),
             Some(promise) => self.hold_to(promise, step),
         }
+    }
+
+    /// Makes some of the many stores something that keeps content and gives pages other frames: what is drawn by its
+    /// weight alone comes too rarely for a store to meet it.
+    fn sharpened(&mut self, step: Step) -> Step {
+        let whole = self.regions[usize::from(step.region)].pages() == PLOT_PAGES;
+        let act = match step.act {
+            Act::Store => match self.rng.next_u32() % SHARPENED_OF {
+                0 => Act::Compact,
+                1 | 2 if whole => Act::Collapse,
+                _ => Act::Store,
+            },
+            other => other,
+        };
+        Step { act, ..step }
     }
 
     fn hold_to(&mut self, promise: Promise, step: Step) -> Done {
@@ -316,8 +333,13 @@ impl Owner<'_> {
             act: Act::Store,
             ..step
         };
-        self.carry_out(store)?;
         let plot = self.regions[at].plot();
+        if step.act == Act::Collapse {
+            // What is huge already is not collapsed: a page that leaves splits it. Where it is refused, nothing is lost.
+            let other = (page + 1) % self.regions[at].pages();
+            let _ = self.engine.field.ask(plot, other..other + 1, Ask::PageOut);
+        }
+        self.carry_out(store)?;
         let word = self.rng.next_u32() as usize % PAGE_WORDS;
         let from = u64::from(self.rng.next_u32()) << 32;
         self.engine.field.read(plot, page, &mut self.data);
@@ -420,5 +442,6 @@ mod tests {
         assert_eq!(Promise::of(Act::PageOut, Kind::Shared), None);
         assert_eq!(Promise::of(Act::PageOut, Kind::Small), Some(Promise::Stores));
         assert_eq!(Promise::of(Act::Free, Kind::Small), None);
+        assert_eq!(Promise::of(Act::Compact, Kind::PrivateFile), None);
     }
 }
