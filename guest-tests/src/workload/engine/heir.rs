@@ -3,6 +3,7 @@
 
 use super::owner::{Done, Owner, Stopped};
 use super::region::{Kind, buffer};
+use super::witness::Tally;
 use crate::model::{Fault, Mismatch, Origin, PageState};
 use crate::protocol::Seen;
 use crate::sys::SysError;
@@ -25,6 +26,8 @@ pub struct Child {
     range: Range<usize>,
     /// What each page may hold for the child.
     states: Vec<PageState>,
+    /// A word in which another thread of the parent's counted meanwhile, and the greatest number that the child may see.
+    pub(super) counted: Option<(Tally, u64)>,
 }
 
 /// What children of one owner leave their copies in, and after them how far they came.
@@ -85,6 +88,7 @@ impl Heir {
                 gate,
                 range,
                 states,
+                counted: None,
             })),
             Err(e) if matches!(e.errno(), Some(libc::ENOMEM | libc::EAGAIN)) => Ok(None),
             Err(e) => Err(e),
@@ -102,6 +106,7 @@ impl Heir {
             gate,
             range,
             states,
+            counted,
         } = child;
         gate.open()?;
         let mut ended = None;
@@ -119,14 +124,14 @@ impl Heir {
             };
             return Err(CaseError::Broken(format!("{what:?}")));
         };
-        Ok(self.judge(&range, &states, ended, origin))
+        Ok(self.judge(&range, &states, (ended, counted), origin))
     }
 
     fn judge(
         &self,
         range: &Range<usize>,
         states: &[PageState],
-        ended: Ended,
+        (ended, counted): (Ended, Option<(Tally, u64)>),
         origin: &Origin,
     ) -> Vec<Judged> {
         let read = usize::try_from(self.copies.peek(PAGES_MAX, 0)).unwrap_or(0);
@@ -134,6 +139,11 @@ impl Heir {
         let mut judged = Vec::with_capacity(read);
         for (at, page) in range.clone().enumerate().take(read) {
             self.copies.read(at, &mut data);
+            if let Some((tally, newest)) = counted.filter(|(tally, _)| tally.page == page)
+                && (tally.from..=newest).contains(&data[tally.word])
+            {
+                data[tally.word] = tally.was;
+            }
             judged.push((page, states[at].read(origin, &data).map(drop)));
         }
         if ended == Ended::Status(FAULT_EXIT as u8)

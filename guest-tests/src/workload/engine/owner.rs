@@ -27,7 +27,7 @@ pub(super) const BATCH: usize = 64;
 /// Generations between the pages of one stretch and those of the next, more than a page has in one.
 const GENERATIONS: u32 = 8191;
 /// Pages of one step that reads and writes page by page, at most: a step must not take long.
-const PAGES_MAX: usize = 24;
+pub(super) const PAGES_MAX: usize = 24;
 /// Pages that fit into a pipe together.
 const SPLICED_MAX: usize = 8;
 /// What one step asks memory.reclaim for.

@@ -88,8 +88,8 @@ fn what_is_promised_holds_on_another_cpu_too() {
 
 #[test]
 fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
-    use super::witness::Look;
-    // A page that was to be dropped, moved away, and counted in: each time nothing of the kind happens.
+    use super::witness::{Look, Tally};
+    // A page that was to be moved away, and one that was counted in: nothing of the kind happened.
     with_a_witness(1, |engine, owner| {
         owner.carry_out(step("0:0+4store")).unwrap();
         let plot = owner.regions[0].plot();
@@ -98,18 +98,36 @@ fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
         assert!(matches!(owner.judge_emptied(0, 1, &sight), Err(Stopped::Found)));
         assert_eq!(owner.found[0].class, crate::model::Class::Resurrected);
 
-        let from = 7 << 32;
         let mut was = [0; crate::sys::arena::PAGE_WORDS];
         engine.field.read(plot, 2, &mut was);
-        let (_, sight) = owner.watched((plot, 2), Look::Count { word: 9, from }, |_| ());
+        let (page, word, from) = (2, 9, 7 << 32);
+        let tally = Tally {
+            page,
+            word,
+            was: was[word],
+            from,
+        };
+        let (_, sight) = owner.watched((plot, page), Look::Count { word, from }, |_| ());
         let sight = sight.unwrap();
-        assert!(owner.judge_count(0, 2, (9, was[9], from), &sight).is_ok());
+        assert!(owner.judge_count(0, tally, &sight).is_ok());
         // The last store is lost.
-        engine.field.poke(plot, 2, 9, sight.last - 1);
-        assert!(matches!(
-            owner.judge_count(0, 2, (9, was[9], from), &sight),
-            Err(Stopped::Found)
-        ));
+        engine.field.poke(plot, page, word, sight.last - 1);
+        let outcome = owner.judge_count(0, tally, &sight);
+        assert!(matches!(outcome, Err(Stopped::Found)));
+
+        // A child that sees more than there was when it was forked.
+        owner.carry_out(step("0:0+4store")).unwrap();
+        engine.field.read(plot, page, &mut was);
+        let tally = Tally {
+            was: was[word],
+            ..tally
+        };
+        engine.field.poke(plot, page, word, from + 8);
+        for (newest, is_right) in [(from + 8, true), (from + 7, false)] {
+            let mut child = owner.fork_child(0, 0..4).unwrap().unwrap();
+            child.counted = Some((tally, newest));
+            assert_eq!(owner.end_child(0, child).is_ok(), is_right);
+        }
     });
 }
 

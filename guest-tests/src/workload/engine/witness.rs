@@ -6,7 +6,7 @@
 //! collapsed or migrated is not lost. A witness changes no content but one word that it counts in; the owner knows
 //! that word and writes the page anew afterwards.
 
-use super::owner::{Done, Owner};
+use super::owner::{Done, Owner, PAGES_MAX, Stopped};
 use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use crate::model::{Backing, Fault, Holds, PageState};
@@ -70,6 +70,8 @@ pub struct Witness {
     bell: Condvar,
     /// Accesses of the task that went well.
     rounds: AtomicU64,
+    /// The number that was stored last, where it counts.
+    latest: AtomicU64,
     is_last: AtomicBool,
 }
 
@@ -122,6 +124,7 @@ impl Witness {
         };
         if let Look::Count { from, .. } = look {
             sight.last = from;
+            self.latest.store(from, Ordering::Relaxed);
         }
         loop {
             // Asked before the access: the last one comes after the owner's call has returned.
@@ -132,6 +135,7 @@ impl Witness {
                 Look::Count { word, .. } => {
                     let done = field.try_poke(plot, page, word, sight.last + 1);
                     sight.last += u64::from(done);
+                    self.latest.store(sight.last, Ordering::Release);
                     done
                 }
             };
@@ -157,6 +161,17 @@ impl Witness {
             std::thread::yield_now();
         }
         true
+    }
+
+    /// The greatest number that it may have stored by now; returns when it has stored greater ones, or may not come to it.
+    fn mark(&self) -> u64 {
+        // One may be stored and not told yet.
+        let mark = self.latest.load(Ordering::Acquire) + 1;
+        let until = proc::uptime_ns() + WARM_NS_MAX;
+        while self.latest.load(Ordering::Acquire) <= mark && proc::uptime_ns() < until {
+            std::thread::yield_now();
+        }
+        mark
     }
 
     /// Has it look once more, and gives what it saw.
@@ -192,6 +207,8 @@ enum Promise {
     Content,
     /// It holds what was stored to it meanwhile.
     Stores,
+    /// A child sees nothing that was stored after the fork.
+    Frozen,
 }
 
 impl Promise {
@@ -203,8 +220,29 @@ impl Promise {
             Act::ReadOnly if kind != Kind::PrivateFile => Some(Self::ReadOnly),
             Act::Remap => Some(Self::Gone),
             Act::DontNeed | Act::Punch | Act::Truncate => Some(Self::Content),
+            Act::Fork if is_private => Some(Self::Frozen),
             Act::PageOut | Act::Cold | Act::Collapse | Act::Compact if is_private => Some(Self::Stores),
             _ => None,
+        }
+    }
+}
+
+/// A word of a page in which a witness counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tally {
+    pub page: usize,
+    pub word: usize,
+    /// What the word held before.
+    pub was: u64,
+    /// The number before the first.
+    pub from: u64,
+}
+
+impl Tally {
+    fn look(self) -> Look {
+        Look::Count {
+            word: self.word,
+            from: self.from,
         }
     }
 }
@@ -239,6 +277,7 @@ impl Owner<'_> {
         match Promise::of(step.act, self.regions[at].kind).filter(|_| self.witness.is_some()) {
             None => self.carry_out(step),
             Some(Promise::Stores) => self.count_through(step),
+            Some(Promise::Frozen) => self.count_past_fork(step),
             Some(promise) => self.hold_to(promise, step),
         }
     }
@@ -261,11 +300,7 @@ impl Owner<'_> {
     fn hold_to(&mut self, promise: Promise, step: Step) -> Done {
         let (at, page) = (usize::from(step.region), step.range().start);
         let look = if promise == Promise::ReadOnly {
-            self.carry_out(Step {
-                pages: 1,
-                act: Act::Store,
-                ..step
-            })?;
+            self.carry_out(one_store(step))?;
             Look::Touch
         } else {
             self.open(at, page..page + 1, Access::Read)?;
@@ -290,7 +325,9 @@ impl Owner<'_> {
                 region.plot() != plot,
                 "reads at a place that was moved away, on another CPU: those that went well, and those that may",
             ),
-            Promise::Content | Promise::Stores => return self.judge_sight(at, page, &sight),
+            Promise::Content | Promise::Stores | Promise::Frozen => {
+                return self.judge_sight(at, page, &sight);
+            }
         };
         if is_due && !sight.faulted {
             self.broken(at, page, what, 1, 0)?;
@@ -324,29 +361,34 @@ impl Owner<'_> {
         self.judged(at, page, verdict, None)
     }
 
+    /// Writes a step's first page anew and chooses a word of it to count in.
+    fn begin_count(&mut self, step: Step) -> Result<Tally, Stopped> {
+        let (at, page) = (usize::from(step.region), step.range().start);
+        self.carry_out(one_store(step))?;
+        let word = self.rng.next_u32() as usize % PAGE_WORDS;
+        self.engine
+            .field
+            .read(self.regions[at].plot(), page, &mut self.data);
+        Ok(Tally {
+            page,
+            word,
+            was: self.data[word],
+            from: u64::from(self.rng.next_u32()) << 32,
+        })
+    }
+
     /// Carries out a step that keeps content while the witness stores to its first page, and looks whether every
     /// store is there.
     fn count_through(&mut self, step: Step) -> Done {
         let (at, page) = (usize::from(step.region), step.range().start);
-        let store = Step {
-            pages: 1,
-            act: Act::Store,
-            ..step
-        };
         let plot = self.regions[at].plot();
         if step.act == Act::Collapse {
             // What is huge already is not collapsed: a page that leaves splits it. Where it is refused, nothing is lost.
             let other = (page + 1) % self.regions[at].pages();
             let _ = self.engine.field.ask(plot, other..other + 1, Ask::PageOut);
         }
-        self.carry_out(store)?;
-        let word = self.rng.next_u32() as usize % PAGE_WORDS;
-        let from = u64::from(self.rng.next_u32()) << 32;
-        self.engine.field.read(plot, page, &mut self.data);
-        let was = self.data[word];
-        let (outcome, sight) = self.watched((plot, page), Look::Count { word, from }, |owner| {
-            owner.carry_out(step)
-        });
+        let tally = self.begin_count(step)?;
+        let (outcome, sight) = self.watched((plot, page), tally.look(), |owner| owner.carry_out(step));
         outcome?;
         // It counted, whether it was in time or not: without a sight nothing is known of the word.
         if let Some(sight) = sight {
@@ -354,33 +396,53 @@ impl Owner<'_> {
                 // Where it is refused, the page is read where it is.
                 let _ = self.engine.field.ask(plot, page..page + 1, Ask::PageOut);
             }
-            self.judge_count(at, page, (word, was, from), &sight)?;
+            self.judge_count(at, tally, &sight)?;
         }
-        self.carry_out(store)
+        self.carry_out(one_store(step))
+    }
+
+    /// Forks a child while the witness stores to a page: what it stores after the fork is the parent's alone.
+    fn count_past_fork(&mut self, step: Step) -> Done {
+        let Some(witness) = self.witness else {
+            return Ok(());
+        };
+        let (at, range) = (usize::from(step.region), step.range());
+        let range = range.start..range.end.min(range.start + PAGES_MAX);
+        self.let_write(at, range.clone())?;
+        let tally = self.begin_count(step)?;
+        self.engine.log.note(self.number, step);
+        let place = (self.regions[at].plot(), tally.page);
+        let ((child, mark), sight) = self.watched(place, tally.look(), |owner| {
+            (owner.fork_child(at, range), witness.mark())
+        });
+        if let Some(mut child) = child? {
+            // Of one that was not in time nobody knows when it stored.
+            let newest = if sight.is_some() { mark } else { u64::MAX };
+            child.counted = Some((tally, newest));
+            self.end_child(at, child)?;
+        }
+        if let Some(sight) = sight {
+            self.judge_count(at, tally, &sight)?;
+        }
+        self.carry_out(one_store(step))
     }
 
     /// Judges a page in which the witness counted.
-    pub(super) fn judge_count(
-        &mut self,
-        at: usize,
-        page: usize,
-        (word, was, from): (usize, u64, u64),
-        sight: &Sight,
-    ) -> Done {
+    pub(super) fn judge_count(&mut self, at: usize, tally: Tally, sight: &Sight) -> Done {
+        let (page, engine) = (tally.page, self.engine);
         if sight.faulted {
-            let verdict = self.regions[at].judge_fault(&self.engine.origin, page);
+            let verdict = self.regions[at].judge_fault(&engine.origin, page);
             self.judged(at, page, verdict, None)?;
         }
-        let plot = self.regions[at].plot();
-        self.engine.field.read(plot, page, &mut self.data);
-        let is = self.data[word];
+        engine.field.read(self.regions[at].plot(), page, &mut self.data);
+        let is = self.data[tally.word];
         if is == sight.last {
-            self.data[word] = was;
-        } else if (from..sight.last).contains(&is) {
+            self.data[tally.word] = tally.was;
+        } else if (tally.from..sight.last).contains(&is) {
             let what = "stores of another CPU to a page: those that were made, and those that are there";
-            return self.broken(at, page, what, (sight.last - from) as usize, (is - from) as usize);
+            let [made, there] = [sight.last, is].map(|n| (n - tally.from) as usize);
+            return self.broken(at, page, what, made, there);
         }
-        let engine = self.engine;
         let verdict = self.regions[at].judge(&engine.origin, page, &self.data);
         self.judged(at, page, verdict, None)
     }
@@ -389,6 +451,15 @@ impl Owner<'_> {
     pub(super) fn broken(&mut self, at: usize, page: usize, what: &str, one: usize, other: usize) -> Done {
         let context: BTreeMap<String, String> = self.context(at, page, None);
         self.disagree(what.to_owned(), one, other, context)
+    }
+}
+
+/// A store to a step's first page.
+fn one_store(step: Step) -> Step {
+    Step {
+        pages: 1,
+        act: Act::Store,
+        ..step
     }
 }
 
@@ -423,6 +494,7 @@ mod tests {
 
                 let from = round << 32;
                 assert!(witness.ask(0, 2, Look::Count { word: 9, from }));
+                assert!(witness.mark() > from);
                 let sight = witness.last().unwrap();
                 let mut page = [0; PAGE_WORDS];
                 field.read(0, 2, &mut page);
