@@ -180,7 +180,9 @@ impl Owner<'_> {
         self.open(at, 0..pages, Access::ReadWrite)?;
         let (here, there) = (self.regions[at].plot(), self.regions[at].other_plot());
         engine.field.map(there, pages, Source::Anon)?;
-        if let Err(e) = uffd.register(self.span(at, there, 0..pages), FOR_MISSING) {
+        // A swap entry takes its write-protect bit along, wherever it goes: see ARCHITECTURE.md, findings on unmodified kernels.
+        let mode = self.mode_of_a_move(at);
+        if let Err(e) = uffd.register(self.span(at, there, 0..pages), mode) {
             engine.field.clear(there)?;
             return Err(e.into());
         }
@@ -205,6 +207,19 @@ impl Owner<'_> {
                 Stopped::Found => Stopped::Found,
             })?;
         Ok(moved.len())
+    }
+
+    fn is_guarded(&self, at: usize) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.at == at)
+    }
+
+    /// How the place that pages are moved to is registered.
+    fn mode_of_a_move(&self, at: usize) -> Mode {
+        if self.is_guarded(at) {
+            FOR_BOTH
+        } else {
+            FOR_MISSING
+        }
     }
 
     /// Looks at both places of pages that were moved, and moves them back.
@@ -272,10 +287,9 @@ impl Owner<'_> {
     /// Moves pages back to the region; gives back those that would not.
     fn move_back(&mut self, uffd: &Uffd, at: usize, moved: Range<usize>) -> Result<Range<usize>, Stopped> {
         let (here, there) = (self.regions[at].plot(), self.regions[at].other_plot());
-        let guarded = self.guard.as_ref().is_some_and(|guard| guard.at == at);
-        let mode = if guarded { FOR_BOTH } else { FOR_MISSING };
+        let guarded = self.is_guarded(at);
         let mut left = moved;
-        if left.is_empty() || uffd.register(self.whole(at), mode).is_err() {
+        if left.is_empty() || uffd.register(self.whole(at), self.mode_of_a_move(at)).is_err() {
             return Ok(left);
         }
         for _ in 0..BACK_TRIES {
