@@ -185,7 +185,7 @@ impl Witness {
                     *desk = Desk::Over;
                     return None;
                 }
-                other => {
+                other @ (Desk::Idle | Desk::Asked { .. }) => {
                     *desk = other;
                     desk = self.wait(desk);
                 }
@@ -222,7 +222,33 @@ impl Promise {
             Act::DontNeed | Act::Punch | Act::Truncate => Some(Self::Content),
             Act::Fork if is_private => Some(Self::Frozen),
             Act::PageOut | Act::Cold | Act::Collapse | Act::Compact if is_private => Some(Self::Stores),
-            _ => None,
+            // Nothing is promised that another CPU could see, or a witness would change what they are about.
+            Act::Store
+            | Act::Touch
+            | Act::Verify
+            | Act::Free
+            | Act::PageOut
+            | Act::Cold
+            | Act::WillNeed
+            | Act::PopulateRead
+            | Act::PopulateWrite
+            | Act::Collapse
+            | Act::Unprotect
+            | Act::ReadOnly
+            | Act::RemapLeaving
+            | Act::Fork
+            | Act::ClearRefs
+            | Act::SoftDirty
+            | Act::FileStore
+            | Act::FileRead
+            | Act::Splice
+            | Act::Huge
+            | Act::NoHuge
+            | Act::Move
+            | Act::WriteProtect
+            | Act::Reclaim
+            | Act::Compact
+            | Act::SwapCycle => None,
         }
     }
 }
@@ -286,13 +312,13 @@ impl Owner<'_> {
     /// weight alone comes too rarely for a store to meet it.
     fn sharpened(&mut self, step: Step) -> Step {
         let whole = self.regions[usize::from(step.region)].pages() == PLOT_PAGES;
-        let act = match step.act {
-            Act::Store => match self.rng.next_u32() % SHARPENED_OF {
-                0 => Act::Compact,
-                1 | 2 if whole => Act::Collapse,
-                _ => Act::Store,
-            },
-            other => other,
+        if step.act != Act::Store {
+            return step;
+        }
+        let act = match self.rng.next_u32() % SHARPENED_OF {
+            0 => Act::Compact,
+            1 | 2 if whole => Act::Collapse,
+            _ => Act::Store,
         };
         Step { act, ..step }
     }
