@@ -2,8 +2,8 @@
 //! their parent does meanwhile.
 
 use super::owner::{Done, Owner, Stopped};
+use super::promise::Tally;
 use super::region::{Kind, buffer};
-use super::witness::Tally;
 use crate::model::{Fault, Mismatch, Origin, PageState};
 use crate::protocol::Seen;
 use crate::sys::SysError;

@@ -13,6 +13,7 @@ mod composing;
 mod heir;
 pub mod log;
 pub mod owner;
+mod promise;
 pub mod region;
 pub mod replay;
 mod soft_dirty;

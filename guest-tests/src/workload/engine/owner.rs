@@ -1,11 +1,12 @@
 //! An owner: carries steps out on its own regions, and knows after each what every page may hold.
 
 use super::heir::Heir;
+use super::promise::emptied;
 use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
 use super::userfaults::Guard;
-use super::witness::{Witness, emptied};
+use super::witness::Witness;
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
 use crate::sys::arena::PageWords;

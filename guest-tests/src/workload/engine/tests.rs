@@ -88,7 +88,8 @@ fn what_is_promised_holds_on_another_cpu_too() {
 
 #[test]
 fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
-    use super::witness::{Look, Tally};
+    use super::promise::Tally;
+    use super::witness::Look;
     // A page that was to be moved away, and one that was counted in: nothing of the kind happened.
     with_a_witness(1, |engine, owner| {
         owner.carry_out(step("0:0+4store")).unwrap();

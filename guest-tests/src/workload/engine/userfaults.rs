@@ -5,8 +5,9 @@
 //! [`uffd_move`](crate::workload::uffd_move)).
 
 use super::owner::{Owner, Stopped};
+use super::promise::emptied;
 use super::region::Kind;
-use super::witness::{Look, emptied};
+use super::witness::Look;
 use crate::model::Op;
 use crate::sys::arena::PAGE_LEN;
 use crate::sys::field::{Access, Ask, Source};
