@@ -285,9 +285,11 @@ impl Owner<'_> {
         let is = self.data[tally.word];
         if is == sight.last {
             self.data[tally.word] = tally.was;
-        } else if (tally.from..sight.last).contains(&is) {
+        } else if is == tally.was || (tally.from..sight.last).contains(&is) {
+            // What was there before the first store is right by the model alone: all of them were lost.
             let what = "stores of another CPU to a page: those that were made, and those that are there";
-            let [made, there] = [sight.last, is].map(|n| (n - tally.from) as usize);
+            let there = if is == tally.was { tally.from } else { is };
+            let [made, there] = [sight.last, there].map(|n| (n - tally.from) as usize);
             return self.broken(at, page, what, made, there);
         }
         let verdict = self.regions[at].judge(&engine.origin, page, &self.data);
