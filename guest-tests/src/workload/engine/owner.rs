@@ -322,7 +322,7 @@ impl<'a> Owner<'a> {
         Ok(())
     }
 
-    fn reclaim(&mut self) -> Done {
+    pub(super) fn reclaim(&mut self) -> Done {
         if let Some(group) = self.around.and_then(|(ground, _)| ground.group) {
             group.reclaim(RECLAIM_BYTES)?;
         }

@@ -4,7 +4,7 @@
 use super::owner::{Done, Owner, PAGES_MAX, Stopped};
 use super::region::{Kind, Region};
 use super::step::{Act, Step};
-use super::witness::{Look, Sight};
+use super::witness::{Look, Manner, Sight};
 use crate::model::{Backing, Fault, Holds, PageState};
 use crate::sys::arena::PAGE_WORDS;
 use crate::sys::field::{Access, Ask, PLOT_PAGES};
@@ -12,7 +12,12 @@ use rand_core::Rng;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-/// One watched store in so many becomes a compaction; two of a region that can be collapsed become that.
+/// How often, at most, a page leaves while the witness brings it back.
+const COMINGS_MAX: u32 = 64;
+/// How often what its entry says changes there and back, while a fault that began before is under way.
+const FLIPS: u32 = 6;
+/// Of so many watched stores one becomes a compaction, six become pages that leave, and two of a region that can be
+/// collapsed become that.
 const SHARPENED_OF: u32 = 16;
 
 /// What has to be true of a step's first page, on every CPU, when the step is done.
@@ -86,10 +91,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn look(self) -> Look {
+    pub(super) fn look(self) -> Look {
         Look::Count {
             word: self.word,
             from: self.from,
+            was: self.was,
         }
     }
 }
@@ -105,7 +111,8 @@ impl Owner<'_> {
         let Some(witness) = self.witness else {
             return (act(self), None);
         };
-        let in_time = witness.ask(plot, page, look);
+        let manner = Manner::drawn(self.rng.next_u32());
+        let in_time = witness.ask((plot, page), look, manner);
         let outcome = act(self);
         let sight = witness.last().filter(|_| in_time);
         if sight.is_some() {
@@ -139,6 +146,7 @@ impl Owner<'_> {
         let act = match self.rng.next_u32() % SHARPENED_OF {
             0 => Act::Compact,
             1 | 2 if whole => Act::Collapse,
+            3..=8 => Act::PageOut,
             _ => Act::Store,
         };
         Step { act, ..step }
@@ -154,7 +162,14 @@ impl Owner<'_> {
             Look::Load
         };
         let plot = self.regions[at].plot();
-        let (outcome, sight) = self.watched((plot, page), look, |owner| owner.carry_out(step));
+        let leaves = self.rng.next_u32().is_multiple_of(2);
+        let (outcome, sight) = self.watched((plot, page), look, |owner| {
+            if leaves {
+                // Then the witness brings it back while it is protected, moved or dropped; refused, it stays.
+                let _ = owner.engine.field.ask(plot, page..page + 1, Ask::PageOut);
+            }
+            owner.carry_out(step)
+        });
         outcome?;
         let Some(sight) = sight else { return Ok(()) };
         let region = &self.regions[at];
@@ -235,7 +250,13 @@ impl Owner<'_> {
             let _ = self.engine.field.ask(plot, other..other + 1, Ask::PageOut);
         }
         let tally = self.begin_count(step)?;
-        let (outcome, sight) = self.watched((plot, page), tally.look(), |owner| owner.carry_out(step));
+        let (outcome, sight) = self.watched((plot, page), tally.look(), |owner| -> Done {
+            owner.carry_out(step)?;
+            if matches!(step.act, Act::PageOut | Act::Cold) && owner.rng.next_u32().is_multiple_of(2) {
+                owner.come_and_go(at, page)?;
+            }
+            Ok(())
+        });
         outcome?;
         // It counted, whether it was in time or not: without a sight nothing is known of the word.
         if let Some(sight) = sight {
@@ -246,6 +267,40 @@ impl Owner<'_> {
             self.judge_count(at, tally, &sight)?;
         }
         self.carry_out(one_store(step))
+    }
+
+    /// Has a page leave again and again, and changes what its entry says meanwhile: the fault of the witness that brings
+    /// it back finds another entry than it set out with, and has to begin anew without losing anything. Ends as it began.
+    fn come_and_go(&mut self, at: usize, page: usize) -> Done {
+        let (plot, one) = (self.regions[at].plot(), page..page + 1);
+        let engine = self.engine;
+        let field = &engine.field;
+        let uffd = self.armed(at);
+        for _ in 0..1 + self.rng.next_u32() % COMINGS_MAX {
+            // What is refused changes nothing.
+            let _ = field.ask(plot, one.clone(), Ask::PageOut);
+            match (self.rng.next_u32() % 8, uffd) {
+                (0, _) => {}
+                // What was written to a disk stays in the swap cache until somebody wants its memory.
+                (1, _) => self.reclaim()?,
+                (2..=5, Some(uffd)) => {
+                    let span = self.span(at, plot, one.clone());
+                    for _ in 0..FLIPS {
+                        let _ = uffd.protect(span, true);
+                        let _ = uffd.protect(span, false);
+                    }
+                }
+                _ => {
+                    field.protect(plot, one.clone(), Access::Read)?;
+                    field.protect(plot, one.clone(), Access::ReadWrite)?;
+                }
+            }
+        }
+        if uffd.is_some() {
+            // It lifts what could not be lifted.
+            self.disarm(at)?;
+        }
+        Ok(())
     }
 
     /// Forks a child while the witness stores to a page: what it stores after the fork is the parent's alone.
@@ -281,9 +336,13 @@ impl Owner<'_> {
             let verdict = self.regions[at].judge_fault(&engine.origin, page);
             self.judged(at, page, verdict, None)?;
         }
-        engine.field.read(self.regions[at].plot(), page, &mut self.data);
+        if sight.is_lost {
+            self.data.copy_from_slice(&sight.data[..]);
+        } else {
+            engine.field.read(self.regions[at].plot(), page, &mut self.data);
+        }
         let is = self.data[tally.word];
-        if is == sight.last {
+        if is == sight.last && !sight.is_lost {
             self.data[tally.word] = tally.was;
         } else if is == tally.was || (tally.from..sight.last).contains(&is) {
             // What was there before the first store is right by the model alone: all of them were lost.

@@ -314,10 +314,10 @@ impl Region {
         self.states[page].fault(origin, Fault::Sigbus).map(drop)
     }
 
-    /// Punches pages out of the file.
+    /// Punches pages out of the file; from an even page on, gives them room again, which nobody has cleared yet.
     ///
     /// # Errors
-    /// Those of `fallocate`.
+    /// Those of `fallocate`, but for want of room.
     pub fn punch(&mut self, pages: Range<usize>) -> Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
@@ -325,6 +325,10 @@ impl Region {
         let (start, len) = ((pages.start * PAGE_LEN) as u64, (pages.len() * PAGE_LEN) as u64);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         fallocate(file, flags, start, len).doing(|| format!("punching pages {pages:?}"))?;
+        if pages.start.is_multiple_of(2) {
+            // They read as zero, with room or without.
+            let _ = fallocate(file, FallocateFlags::KEEP_SIZE, start, len);
+        }
         self.apply(pages, Op::Punch);
         Ok(())
     }

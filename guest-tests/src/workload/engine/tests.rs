@@ -108,7 +108,7 @@ fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
             was: was[word],
             from,
         };
-        let (_, sight) = owner.watched((plot, page), Look::Count { word, from }, |_| ());
+        let (_, sight) = owner.watched((plot, page), tally.look(), |_| ());
         let sight = sight.unwrap();
         assert!(owner.judge_count(0, tally, &sight).is_ok());
         // The last store is lost; or all of them.

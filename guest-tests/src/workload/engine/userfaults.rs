@@ -48,8 +48,25 @@ pub(super) struct Guard {
     pages: Vec<usize>,
 }
 
+impl<'a> Owner<'a> {
+    /// Registers a region for write protection, where that is to be had and nothing is protected yet.
+    pub(super) fn armed(&self, at: usize) -> Option<&'a Uffd> {
+        let uffd = self.engine.uffd.as_ref()?;
+        let is_free = self.guard.is_none() && self.is_anonymous(at);
+        (is_free && uffd.register(self.whole(at), FOR_WRITES).is_ok()).then_some(uffd)
+    }
+
+    /// Takes that back.
+    pub(super) fn disarm(&self, at: usize) -> Result<(), Stopped> {
+        match &self.engine.uffd {
+            Some(uffd) => Ok(uffd.unregister(self.whole(at))?),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Owner<'_> {
-    fn span(&self, at: usize, plot: usize, pages: Range<usize>) -> Span {
+    pub(super) fn span(&self, at: usize, plot: usize, pages: Range<usize>) -> Span {
         debug_assert!(pages.end <= self.regions[at].pages());
         Span::from((&self.engine.field, plot, pages))
     }
@@ -188,7 +205,14 @@ impl Owner<'_> {
             return Err(e.into());
         }
         let spans = [here, there].map(|plot| self.span(at, plot, range.clone()));
-        let act = |_: &mut Self| uffd.r#move(spans[0], spans[1], true);
+        let leaves = self.rng.next_u32().is_multiple_of(2);
+        let act = |_: &mut Self| {
+            if leaves {
+                // The witness, where there is one, brings it back while it is moved.
+                let _ = engine.field.ask(here, range.start..range.start + 1, Ask::PageOut);
+            }
+            uffd.r#move(spans[0], spans[1], true)
+        };
         // A page that is looked at is in memory; those that are not are to be moved as well.
         let (reply, sight) = if self.rng.next_u32().is_multiple_of(2) {
             self.watched((here, range.start), Look::Load, act)

@@ -7,7 +7,7 @@
 //! that word and writes the page anew afterwards.
 
 use super::region::buffer;
-use crate::sys::arena::PageWords;
+use crate::sys::arena::{Advice, Arena, PageWords};
 use crate::sys::field::Field;
 use crate::sys::proc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How long an owner waits for its witness's first access, in nanoseconds.
 const WARM_NS_MAX: u64 = 20_000_000;
+/// The longest pause between two accesses, in nanoseconds: time for a page to leave entirely.
+const PAUSE_NS_MAX: u64 = 600_000;
+
 /// How a witness accesses its page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
@@ -28,7 +31,41 @@ pub(super) enum Look {
         word: usize,
         /// The number before the first.
         from: u64,
+        /// What the word holds before that is stored.
+        was: u64,
     },
+}
+
+/// How a witness goes about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// Where its pauses begin, which differ from access to access, in nanoseconds; 0 is none. One that never rests
+    /// finds a page before it has left, and keeps it.
+    pub pause_ns: u64,
+    /// It reads before it stores: the page is brought back by a read, written to without another fault, and has to hold
+    /// what was stored last.
+    pub reads_first: bool,
+}
+
+impl Manner {
+    /// One of the manners, by a random number.
+    pub fn drawn(number: u32) -> Self {
+        let pauses = number.is_multiple_of(2);
+        Self {
+            pause_ns: if pauses {
+                u64::from(number >> 8) % PAUSE_NS_MAX
+            } else {
+                0
+            },
+            reads_first: (number >> 1).is_multiple_of(2),
+        }
+    }
+
+    /// The pause after so many accesses.
+    fn pause(self, rounds: u64) -> u64 {
+        // The golden ratio's multiples lie evenly.
+        (self.pause_ns ^ rounds.wrapping_mul(0x9E37_79B9_7F4A_7C15)) % PAUSE_NS_MAX
+    }
 }
 
 /// What a witness saw last, after the owner's call had returned.
@@ -38,6 +75,8 @@ pub(super) struct Sight {
     pub faulted: bool,
     /// What it read, where it reads.
     pub data: Box<PageWords>,
+    /// Where it counts: the word did not hold what it had stored last, and it went no further.
+    pub is_lost: bool,
     /// The last number that it stored, where it counts.
     pub last: u64,
 }
@@ -50,6 +89,7 @@ enum Desk {
         plot: usize,
         page: usize,
         look: Look,
+        manner: Manner,
     },
     Done(Sight),
     Over,
@@ -89,15 +129,21 @@ impl Witness {
 
     /// Does what it is asked for until it is over. Runs on a thread of its own.
     pub(super) fn work(&self, field: &Field) {
+        let scratch = Arena::map(1).ok();
         let mut desk = self.desk();
         loop {
             match *desk {
                 Desk::Over => return,
                 Desk::Idle | Desk::Done(_) => desk = self.wait(desk),
-                Desk::Asked { plot, page, look } => {
+                Desk::Asked {
+                    plot,
+                    page,
+                    look,
+                    manner,
+                } => {
                     *desk = Desk::Idle;
                     drop(desk);
-                    let sight = self.watch(field, plot, page, look);
+                    let sight = self.watch(field, scratch.as_ref(), (plot, page), (look, manner));
                     desk = self.desk();
                     if !matches!(*desk, Desk::Over) {
                         *desk = Desk::Done(sight);
@@ -108,24 +154,38 @@ impl Witness {
         }
     }
 
-    fn watch(&self, field: &Field, plot: usize, page: usize, look: Look) -> Sight {
+    fn watch(
+        &self,
+        field: &Field,
+        scratch: Option<&Arena>,
+        (plot, page): (usize, usize),
+        (look, manner): (Look, Manner),
+    ) -> Sight {
         let mut sight = Sight {
             faulted: false,
             data: buffer(),
+            is_lost: false,
             last: 0,
         };
         if let Look::Count { from, .. } = look {
             sight.last = from;
             self.latest.store(from, Ordering::Relaxed);
         }
-        loop {
+        for round in 0.. {
             // Asked before the access: the last one comes after the owner's call has returned.
             let is_last = self.is_last.load(Ordering::Acquire);
             let done = match look {
                 Look::Load => field.try_read(plot, page, &mut sight.data),
                 Look::Touch => field.try_touch(plot, page, 0),
-                Look::Count { word, .. } => {
-                    let done = field.try_poke(plot, page, word, sight.last + 1);
+                Look::Count { word, from, was } => {
+                    let is_there = !manner.reads_first || field.try_read(plot, page, &mut sight.data);
+                    let due = if sight.last == from { was } else { sight.last };
+                    if manner.reads_first && is_there && sight.data[word] != due {
+                        // Nobody else stores here, and its next store would hide what it found.
+                        sight.is_lost = true;
+                        break;
+                    }
+                    let done = is_there && field.try_poke(plot, page, word, sight.last + 1);
                     sight.last += u64::from(done);
                     self.latest.store(sight.last, Ordering::Release);
                     done
@@ -133,17 +193,36 @@ impl Witness {
             };
             if is_last {
                 sight.faulted = !done;
-                return sight;
+                break;
             }
             self.rounds.fetch_add(u64::from(done), Ordering::Release);
+            if manner.pause_ns > 0 {
+                // Reclaim sees no page that waits in another CPU's batch; advice, of whatever page, empties that of this one.
+                let _ = scratch.is_some_and(|scratch| scratch.hint(0..1, Advice::Cold));
+                self.rest(manner.pause(round));
+            }
+        }
+        sight
+    }
+
+    /// Waits so long, unless the last access is due.
+    fn rest(&self, pause_ns: u64) {
+        let until = proc::uptime_ns() + pause_ns;
+        while !self.is_last.load(Ordering::Acquire) && proc::uptime_ns() < until {
+            std::hint::spin_loop();
         }
     }
 
     /// Has it watch a page until [`Witness::last`]; tells whether it came to access it in time.
-    pub(super) fn ask(&self, plot: usize, page: usize, look: Look) -> bool {
+    pub(super) fn ask(&self, (plot, page): (usize, usize), look: Look, manner: Manner) -> bool {
         self.rounds.store(0, Ordering::Relaxed);
         self.is_last.store(false, Ordering::Release);
-        *self.desk() = Desk::Asked { plot, page, look };
+        *self.desk() = Desk::Asked {
+            plot,
+            page,
+            look,
+            manner,
+        };
         self.bell.notify_all();
         let until = proc::uptime_ns() + WARM_NS_MAX;
         while self.rounds.load(Ordering::Acquire) == 0 {
@@ -193,6 +272,23 @@ mod tests {
     use crate::sys::field::{Access, Ask, Source};
 
     #[test]
+    fn manners_differ_and_pauses_are_bounded() {
+        let all: Vec<Manner> = (0..4000)
+            .map(|n: u32| Manner::drawn(n.wrapping_mul(0x9E37_79B9)))
+            .collect();
+        let count = |is: fn(&Manner) -> bool| all.iter().filter(|m| is(m)).count();
+        assert!((1000..3000).contains(&count(|m| m.pause_ns == 0)));
+        assert!((1000..3000).contains(&count(|m| m.reads_first)));
+        let pauses: Vec<u64> = all
+            .iter()
+            .filter(|m| m.pause_ns > 0)
+            .flat_map(|m| (0..9).map(|round| m.pause(round)))
+            .collect();
+        assert!(pauses.iter().all(|&pause| pause < PAUSE_NS_MAX));
+        assert!(pauses.iter().filter(|&&pause| pause > PAUSE_NS_MAX / 2).count() > pauses.len() / 3);
+    }
+
+    #[test]
     fn a_witness_sees_what_is_there_after_the_call_and_counts_without_loss() {
         crate::sys::board::Board::make().unwrap().catch_faults().unwrap();
         let field = Field::reserve(1).unwrap();
@@ -202,25 +298,59 @@ mod tests {
             let _over = OverOnDrop(&witness);
             scope.spawn(|| witness.work(&field));
             for round in 0..100 {
+                let manner = Manner::drawn(u32::try_from(round).unwrap() * 0x1234_567);
                 field.poke(0, 1, 7, round + 1);
-                assert!(witness.ask(0, 1, Look::Load));
+                assert!(witness.ask((0, 1), Look::Load, manner));
                 field.ask(0, 1..2, Ask::DontNeed).unwrap();
                 let sight = witness.last().unwrap();
                 assert_eq!((sight.faulted, sight.data[7]), (false, 0));
 
-                let from = round << 32;
-                assert!(witness.ask(0, 2, Look::Count { word: 9, from }));
-                assert!(witness.mark() > from);
-                let sight = witness.last().unwrap();
                 let mut page = [0; PAGE_WORDS];
                 field.read(0, 2, &mut page);
-                assert!(sight.last > from && page[9] == sight.last);
+                let (from, was) = (round << 32, page[9]);
+                assert!(witness.ask((0, 2), Look::Count { word: 9, from, was }, manner));
+                assert!(witness.mark() > from);
+                let sight = witness.last().unwrap();
+                field.read(0, 2, &mut page);
+                assert!(!sight.is_lost && sight.last > from && page[9] == sight.last);
 
-                assert!(witness.ask(0, 3, Look::Touch));
+                assert!(witness.ask((0, 3), Look::Touch, manner));
                 field.protect(0, 3..4, Access::Read).unwrap();
                 assert!(witness.last().unwrap().faulted);
                 field.protect(0, 3..4, Access::ReadWrite).unwrap();
             }
+        });
+    }
+
+    #[test]
+    fn a_witness_that_reads_first_tells_of_a_store_that_was_lost_between_its_own() {
+        crate::sys::board::Board::make().unwrap().catch_faults().unwrap();
+        let field = Field::reserve(1).unwrap();
+        field.map(0, 4, Source::Anon).unwrap();
+        let witness = Witness::default();
+        let manner = Manner {
+            pause_ns: 0,
+            reads_first: true,
+        };
+        std::thread::scope(|scope| {
+            let _over = OverOnDrop(&witness);
+            scope.spawn(|| witness.work(&field));
+            // A poke may fall between its read and its store.
+            let sight = std::iter::repeat_with(|| {
+                field.poke(0, 1, 7, 5);
+                let look = Look::Count {
+                    word: 7,
+                    from: 1 << 32,
+                    was: 5,
+                };
+                assert!(witness.ask((0, 1), look, manner));
+                field.poke(0, 1, 7, 5);
+                witness.mark();
+                witness.last().unwrap()
+            })
+            .find(|sight| sight.is_lost)
+            .unwrap();
+            assert!(sight.data[7] == 5 && sight.last > 1 << 32);
         });
     }
 }
