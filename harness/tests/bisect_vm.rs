@@ -271,6 +271,31 @@ fn a_commit_of_a_git_history_is_named_from_a_cold_cache() {
 }
 
 #[test]
+fn git_bisect_run_that_is_driven_by_step_names_the_commit() {
+    let Some(_alone) = alone(true) else { return };
+    let bench = Bench::new();
+    let dir = bench.path("linux");
+    unpack(&dir, &[]);
+    let mut changes = [Change::Harmless; 8];
+    changes[3] = Change::Broken; // the middle, where git looks first
+    changes[5] = Change::Patch(QUICK.0);
+    let ids = history(&dir, &changes, true);
+    let matrix = bench.write("matrix.yaml", MATRIX);
+    git(&dir, &["bisect", "start", &ids[8], &ids[0]]);
+    let mut step = vec!["bisect", "run", env!("CARGO_BIN_EXE_patchproof"), "step"];
+    step.extend(["--matrix", &matrix, "--case", "collapse", "--trials", "2"]);
+    step.extend(["--root", project().to_str().expect("a plain path")]);
+    println!("{}", git(&dir, &step));
+    let log = git(&dir, &["bisect", "log"]);
+    println!("{log}");
+    assert!(
+        log.contains(&format!("# first bad commit: [{}]", ids[6])),
+        "{log}"
+    );
+    assert!(log.contains(&format!("# skip: [{}]", ids[4])), "{log}");
+}
+
+#[test]
 fn a_patch_of_a_series_that_shows_in_half_of_the_trials_is_named_from_a_cold_cache() {
     let Some(_alone) = alone(true) else { return };
     let bench = Bench::new();
