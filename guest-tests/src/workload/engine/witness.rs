@@ -298,7 +298,7 @@ mod tests {
             let _over = OverOnDrop(&witness);
             scope.spawn(|| witness.work(&field));
             for round in 0..100 {
-                let manner = Manner::drawn(u32::try_from(round).unwrap() * 0x1234_567);
+                let manner = Manner::drawn(u32::try_from(round).unwrap() * 0x0123_4567);
                 field.poke(0, 1, 7, round + 1);
                 assert!(witness.ask((0, 1), Look::Load, manner));
                 field.ask(0, 1..2, Ask::DontNeed).unwrap();

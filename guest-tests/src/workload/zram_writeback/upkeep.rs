@@ -21,7 +21,7 @@ const IDLE_US_MAX: u64 = 2000;
 const SINGLE_SLOTS: u32 = 16;
 const NEIGHBOURS: u64 = 4;
 /// One recompression in so many is looked at, whether it did anything: the look costs a walk over all slots.
-const LOOK_ONE_IN: u32 = 8;
+const LOOK_ONE_IN: u32 = 4;
 /// What recompression is asked for, by turns.
 const RECOMPRESS: [&str; 4] = ["type=idle ", "type=huge ", "type=huge_idle ", "threshold=1500 "];
 
