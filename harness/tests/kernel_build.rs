@@ -14,30 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A 64-bit kernel that nobody would boot: a few hundred objects.
-const TINY: &str = "CONFIG_64BIT=y
-CONFIG_PRINTK=y
-CONFIG_SWAP=y
-CONFIG_EXPERT=y
-CONFIG_PROCESSOR_SELECT=y # optional: names the processors below
-# CONFIG_KSM is not set
-# CONFIG_TTY is not set
-# CONFIG_PROC_FS is not set
-# CONFIG_SYSFS is not set
-# CONFIG_IO_URING is not set
-# CONFIG_AIO is not set
-# CONFIG_EPOLL is not set
-# CONFIG_FUTEX is not set
-# CONFIG_POSIX_TIMERS is not set
-# CONFIG_COREDUMP is not set
-# CONFIG_MTRR is not set
-# CONFIG_DMI is not set
-# CONFIG_MSDOS_PARTITION is not set
-# CONFIG_EFI_PARTITION is not set
-# CONFIG_CPU_SUP_INTEL is not set
-# CONFIG_CPU_SUP_HYGON is not set
-# CONFIG_CPU_SUP_CENTAUR is not set
-# CONFIG_CPU_SUP_ZHAOXIN is not set
-";
+const TINY: &str = "CONFIG_64BIT=y\nCONFIG_PRINTK=y\nCONFIG_SWAP=y\n# CONFIG_KSM is not set\n";
 
 struct Bench {
     dir: tempfile::TempDir,
