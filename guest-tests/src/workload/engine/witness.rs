@@ -37,7 +37,7 @@ pub(super) enum Look {
 }
 
 /// How a witness goes about it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Manner {
     /// Where its pauses begin, which differ from access to access, in nanoseconds; 0 is none. One that never rests
     /// finds a page before it has left, and keeps it.
@@ -348,6 +348,7 @@ mod tests {
                 witness.mark();
                 witness.last().unwrap()
             })
+            .take(1000)
             .find(|sight| sight.is_lost)
             .unwrap();
             assert!(sight.data[7] == 5 && sight.last > 1 << 32);
