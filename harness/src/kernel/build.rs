@@ -128,7 +128,9 @@ impl Site<'_> {
             .env("KBUILD_BUILD_HOST", "patchproof")
             .env("CCACHE_DIR", self.room.seen(self.ccache))
             .env("CCACHE_MAXSIZE", CCACHE_MAX)
-            .env("HOME", "/nonexistent");
+            // Where nothing can be made, not even by root without a sandbox: rustup's `rustc`, which Kconfig
+            // asks for, would make a folder wherever there is none.
+            .env("HOME", "/dev/null");
         if !self.trusted {
             cmd = cmd.env("CCACHE_READONLY", "1").env("CCACHE_TEMPDIR", "/tmp");
         }
