@@ -459,8 +459,8 @@ macro_rules! params {
             engine: count = 1, 0, 4, &[], "owners beside the workload's own threads that do to memory of their own whatever the kernel offers; 0: none";
             engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
             antagonists: set = "drawn", 0, 0, $crate::catalogue::antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
-            alone_ms: count = 8000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
-            beside_ms: count = 4000, 1, 3_600_000, &[], "how long what runs beside them does";
+            alone_ms: count = 6000, 0, 3_600_000, &[], "how long the workload's own threads are alone, by turns with what runs beside them, in milliseconds";
+            beside_ms: count = 6000, 1, 3_600_000, &[], "how long what runs beside them does";
         } }
     };
     ($(#[$meta:meta])* $name:ident {

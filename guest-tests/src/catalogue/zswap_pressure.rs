@@ -27,7 +27,7 @@ params! {
         engine: count = 1, 0, 4, &[], "owners beside the workers that do to memory of their own whatever the kernel offers; 0: none";
         engine_mix: word = "drawn", 0, 0, &["drawn", "balanced", "destructive", "swapping", "huge"], "weights of the engine's operations";
         antagonists: set = "drawn", 0, 0, antagonists::ALL, "the common antagonists; drawn: in the same turns as the engine, named ones: all the time";
-        toggles: bool = true, 0, 0, &[], "switches zswap off and on and changes its compressor, in the same turns as the engine";
+        toggles: bool = true, 0, 0, &[], "switches zswap off and on, changes its compressor and lets more of the arena stay in it (memory.zswap.max), in the same turns as the engine";
         alone_ms: count = 5000, 0, 3_600_000, &[], "how long the workers have the full swap area for themselves, by turns with what runs beside them, in milliseconds";
         beside_ms: count = 5000, 1, 3_600_000, &[], "how long what runs beside them does, with room in the swap area";
         content: word = "small", 0, 0, &["small", "mixed"], "how well pages compress: small (to some hundred bytes, so that zswap is fast) or mixed (anything from same-filled to incompressible)";

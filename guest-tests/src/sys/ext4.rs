@@ -154,6 +154,16 @@ impl Mounted {
         Self { at: at.to_owned() }
     }
 
+    /// Bytes that are free for whoever asks.
+    ///
+    /// # Errors
+    /// Those of `statvfs`.
+    pub fn room(&self) -> Result<u64> {
+        let told = rustix::fs::statvfs(&self.at)
+            .doing(|| format!("asking what is free at {}", self.at.display()))?;
+        Ok(told.f_bavail * told.f_frsize)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

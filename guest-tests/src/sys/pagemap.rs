@@ -63,6 +63,13 @@ impl Entry {
         (self.present() && frame != 0).then_some(frame)
     }
 
+    /// Both are of one place: a frame, a slot or none. One of the kernel's other kinds, such as migration's, is nowhere.
+    #[must_use]
+    pub fn is_where(self, other: Self) -> bool {
+        const PLACE: u64 = 3 << 62 | ((1 << 55) - 1);
+        (self.0 ^ other.0) & PLACE == 0 && (self.swapped() || !self.bit(62))
+    }
+
     /// It is write-protected by userfaultfd.
     #[must_use]
     pub fn uffd_wp(self) -> bool {
@@ -204,6 +211,19 @@ mod tests {
         assert!(present.present() && present.exclusive() && present.slot().is_none());
         assert_eq!(present.to_string(), "present, exclusive");
         assert_eq!(Entry(0).to_string(), "none");
+    }
+
+    #[test]
+    fn a_place_is_a_frame_a_slot_or_none_whatever_its_flags() {
+        let (frame, slot) = (Entry(1 << 63 | 0x1234), Entry(1 << 62 | 7 << 5 | 3));
+        for place in [frame, slot, Entry(0)] {
+            assert!(place.is_where(Entry(place.0 | 1 << 55 | 1 << 56)));
+        }
+        assert!(!frame.is_where(Entry(1 << 63 | 0x1235)));
+        assert!(!slot.is_where(Entry(1 << 62 | 8 << 5 | 3)));
+        assert!(!frame.is_where(Entry(0)) && !slot.is_where(frame));
+        let migrates = Entry(1 << 62 | 0x1234 << 5 | 30);
+        assert!(!migrates.is_where(migrates));
     }
 
     #[test]

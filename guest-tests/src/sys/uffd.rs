@@ -42,6 +42,8 @@ impl Features {
     pub const WP: Self = Self(1 << 0);
     /// An access to what is missing gets `SIGBUS` (a system call gets an error), and nobody waits.
     pub const SIGBUS: Self = Self(1 << 7);
+    /// Write-protect faults of memory files.
+    pub const WP_SHMEM: Self = Self(1 << 12);
     /// `UFFDIO_POISON`.
     pub const POISON: Self = Self(1 << 14);
     /// `UFFDIO_MOVE`.
@@ -116,6 +118,12 @@ impl Uffd {
         uffd.must(API, &mut api, "UFFDIO_API")?;
         uffd.features = Features(api[1]);
         Ok(uffd)
+    }
+
+    /// Whether the kernel offers these.
+    #[must_use]
+    pub fn offers(&self, features: Features) -> bool {
+        self.features.has(features)
     }
 
     fn ioctl<const N: usize>(&self, request: u64, argument: &mut [u64; N]) -> Option<i32> {

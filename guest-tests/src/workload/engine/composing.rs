@@ -85,7 +85,8 @@ impl Owner<'_> {
         }
         self.unguard()?;
         if is_soft_dirty && triple.1 != Operation::ClearRefs {
-            self.check_soft_dirty(at, scene.kept(triple.1), since)?;
+            let kept: Vec<usize> = scene.kept(triple.1).collect();
+            self.check_soft_dirty(at, &kept, since)?;
         }
         self.verify(at, range)?;
         // And once more round: what the composition left behind (a slot, a bit) shows when it is used.

@@ -3,7 +3,7 @@
 
 use super::owner::{Done, Owner, Stopped};
 use super::promise::Tally;
-use super::region::{Kind, buffer};
+use super::region::buffer;
 use crate::model::{Fault, Mismatch, Origin, PageState};
 use crate::protocol::Seen;
 use crate::sys::SysError;
@@ -162,7 +162,7 @@ impl Owner<'_> {
         let Some(child) = self.fork_child(at, range.clone())? else {
             return Ok(());
         };
-        let is_private = self.regions[at].kind != Kind::Shared;
+        let is_private = !self.regions[at].kind.is_shared();
         if is_private {
             for page in range.clone().step_by(2) {
                 self.store(at, page..page + 1)?;
@@ -180,7 +180,7 @@ impl Owner<'_> {
             .clone()
             .map(|page| region.state(page).fork(false).1)
             .collect();
-        let writes = region.kind != Kind::Shared;
+        let writes = !region.kind.is_shared();
         Ok(self.heir.fork(&self.engine.field, plot, range, states, writes)?)
     }
 

@@ -29,6 +29,7 @@ use super::phase::STACK_LEN;
 use super::{CaseError, WORKER_PATIENCE_S};
 use crate::catalogue::Counter;
 use crate::model::{FillPolicy, Origin};
+use crate::sys::arena::PAGE_LEN;
 use crate::sys::board::Lane;
 use crate::sys::field::Field;
 use crate::sys::uffd::Uffd;
@@ -38,6 +39,7 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use region::Kind;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use step::{Draws, Mix};
@@ -45,12 +47,13 @@ use triple::{Coverage, Queue};
 use witness::{OverOnDrop, Witness};
 
 /// What each owner has: the kind and the pages of its regions.
-pub const REGIONS: [(Kind, usize); 5] = [
+pub const REGIONS: [(Kind, usize); 6] = [
     (Kind::Small, 48),
     (Kind::Large, 512),
-    (Kind::Shared, 64),
+    (Kind::Shared, 512),
     (Kind::PrivateFile, 32),
     (Kind::Large, 96),
+    (Kind::Disk, 64),
 ];
 /// The first page number of the first owner: far from the pages of any workload.
 const FIRST_PAGE: u32 = 0x8_0000;
@@ -80,6 +83,8 @@ pub struct Counts {
 pub struct Engine {
     field: Field,
     uffd: Option<Uffd>,
+    /// Where files are made that are to be on a disk.
+    folder: Option<PathBuf>,
     origin: Origin,
     owners: usize,
     seed: u64,
@@ -103,6 +108,7 @@ impl Engine {
         Ok(Self {
             field: Field::reserve(owners * REGIONS.len() * 2)?,
             uffd: userfaults::open(),
+            folder: None,
             origin: Origin {
                 run,
                 seed,
@@ -116,6 +122,19 @@ impl Engine {
             coverage: Coverage::default(),
             triples: Mutex::new(Queue::new(seed)),
         })
+    }
+
+    /// Has the files that are to be on a disk made in a folder that has room for [`Engine::disk_len`]; without one they are
+    /// memory files.
+    pub fn on_disk(&mut self, folder: &Path) {
+        self.folder = Some(folder.to_owned());
+    }
+
+    /// Bytes that all owners' files on a disk may take.
+    #[must_use]
+    pub fn disk_len(&self) -> u64 {
+        let pages = REGIONS.iter().filter(|(kind, _)| *kind == Kind::Disk);
+        pages.map(|(_, pages)| (pages * PAGE_LEN) as u64).sum::<u64>() * self.owners as u64
     }
 
     /// Owners.

@@ -76,8 +76,8 @@ impl<'a> Owner<'a> {
             Region::map(
                 &engine.field,
                 [plot, plot + 1],
-                kind,
-                pages,
+                (kind, pages),
+                engine.folder.as_deref(),
                 first_page(number, at),
                 newest,
             )
@@ -129,17 +129,16 @@ impl<'a> Owner<'a> {
     /// Makes an act of one that its region's kind has.
     pub(super) fn fitted(&self, step: Step) -> Step {
         let kind = self.regions[usize::from(step.region)].kind;
-        let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile);
+        let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile | Kind::Disk);
         let act = step.act;
         let is = |acts: &[Act]| acts.contains(&act);
-        let act = if is_file
-            && is(&[
-                Act::Free,
-                Act::Splice,
-                Act::SoftDirty,
-                Act::Move,
-                Act::WriteProtect,
-            ])
+        let is_anonymous = is(&[Act::Splice, Act::SoftDirty, Act::Move]);
+        let act = if kind == Kind::Shared && is_anonymous {
+            Act::WriteProtect
+        } else if kind == Kind::Disk && (is_anonymous || is(&[Act::Free, Act::WriteProtect])) {
+            Act::FileRead
+        } else if kind == Kind::PrivateFile && (is_anonymous || act == Act::WriteProtect)
+            || is_file && act == Act::Free
             || !is_file && is(&[Act::Punch, Act::Truncate, Act::FileStore])
         {
             Act::Store
@@ -282,7 +281,7 @@ impl<'a> Owner<'a> {
     }
 
     /// A collapse may have filled holes even where it failed.
-    fn collapse(&mut self, at: usize) -> Done {
+    pub(super) fn collapse(&mut self, at: usize) -> Done {
         let region = &mut self.regions[at];
         // Only whole tables are collapsed.
         if region.pages() < PLOT_PAGES {

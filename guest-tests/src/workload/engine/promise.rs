@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// How often, at most, a page leaves while the witness brings it back.
-const COMINGS_MAX: u32 = 64;
+const COMINGS_MAX: u32 = 24;
 /// How often what its entry says changes there and back, while a fault that began before is under way.
 const FLIPS: u32 = 6;
 /// Of so many watched stores one becomes a compaction, six become pages that leave, and two of a region that can be
@@ -101,7 +101,8 @@ impl Tally {
 }
 
 impl Owner<'_> {
-    /// Does something while the witness accesses a page; gives what the witness saw last, where it came to see anything.
+    /// Does something while the witness accesses a page; gives what the witness saw last, whether it came to it in time or
+    /// not: its last access is after the act in any case.
     pub(super) fn watched<T>(
         &mut self,
         (plot, page): (usize, usize),
@@ -114,9 +115,13 @@ impl Owner<'_> {
         let manner = Manner::drawn(self.rng.next_u32());
         let in_time = witness.ask((plot, page), look, manner);
         let outcome = act(self);
-        let sight = witness.last().filter(|_| in_time);
-        if sight.is_some() {
-            self.engine.counts.watched.fetch_add(1, Ordering::Relaxed);
+        let mut sight = witness.last();
+        if let Some(sight) = &mut sight {
+            sight.in_time = in_time;
+            self.engine
+                .counts
+                .watched
+                .fetch_add(u64::from(in_time), Ordering::Relaxed);
         }
         (outcome, sight)
     }
@@ -258,7 +263,7 @@ impl Owner<'_> {
             Ok(())
         });
         outcome?;
-        // It counted, whether it was in time or not: without a sight nothing is known of the word.
+        // Where the witness is over, nothing is known of the word.
         if let Some(sight) = sight {
             if self.rng.next_u32().is_multiple_of(2) {
                 // Where it is refused, the page is read where it is.
@@ -319,7 +324,11 @@ impl Owner<'_> {
         });
         if let Some(mut child) = child? {
             // Of one that was not in time nobody knows when it stored.
-            let newest = if sight.is_some() { mark } else { u64::MAX };
+            let newest = if sight.as_ref().is_some_and(|sight| sight.in_time) {
+                mark
+            } else {
+                u64::MAX
+            };
             child.counted = Some((tally, newest));
             self.end_child(at, child)?;
         }
@@ -342,7 +351,12 @@ impl Owner<'_> {
             engine.field.read(self.regions[at].plot(), page, &mut self.data);
         }
         let is = self.data[tally.word];
-        if is == sight.last && !sight.is_lost {
+        let due = if sight.last == tally.from {
+            tally.was
+        } else {
+            sight.last
+        };
+        if is == due && !sight.is_lost {
             self.data[tally.word] = tally.was;
         } else if is == tally.was || (tally.from..sight.last).contains(&is) {
             // What was there before the first store is right by the model alone: all of them were lost.

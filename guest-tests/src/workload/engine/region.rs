@@ -6,10 +6,11 @@ use crate::sys::field::{Access, Ask, Field, PLOT_PAGES, Source};
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::{Doing, Result, SysError};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 /// What a region is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub enum Kind {
     Shared,
     /// A memory file, private.
     PrivateFile,
+    /// A file on a disk, shared: what was synced is on the disk.
+    Disk,
 }
 
 impl Kind {
@@ -30,7 +33,7 @@ impl Kind {
     pub fn backing(self) -> Backing {
         match self {
             Self::Small | Self::Large => Backing::PrivateAnon,
-            Self::Shared => Backing::Shared,
+            Self::Shared | Self::Disk => Backing::Shared,
             Self::PrivateFile => Backing::PrivateFile,
         }
     }
@@ -43,6 +46,22 @@ impl Kind {
             Self::Large => "private anonymous, pages of any size",
             Self::Shared => "a memory file, shared",
             Self::PrivateFile => "a memory file, private",
+            Self::Disk => "a file on a disk, shared",
+        }
+    }
+
+    /// Whether what is stored to it is the file's.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        self.backing() == Backing::Shared
+    }
+
+    /// What is used instead, where nobody has a disk for it.
+    #[must_use]
+    pub fn without_a_disk(self) -> Self {
+        match self {
+            Self::Disk => Self::Shared,
+            other => other,
         }
     }
 }
@@ -57,33 +76,44 @@ pub struct Region {
     plots: [usize; 2],
     at: usize,
     file: Option<File>,
+    /// The file once more, open for reads from the disk.
+    direct: Option<File>,
     states: Vec<PageState>,
     generations: Vec<u32>,
     access: Vec<Access>,
 }
 
 impl Region {
-    /// Maps a region of so many pages in the first of two plots. Their generations count on from `newest`,
-    /// so that what an earlier region left behind under the same numbers is told apart.
+    /// Maps a region of so many pages in the first of two plots; a file that is to be on a disk is made in `folder`. Their
+    /// generations count on from `newest`, so that what an earlier region left behind under the same numbers is told apart.
     ///
     /// # Errors
     /// Those of the kernel.
     pub fn map(
         field: &Field,
         plots: [usize; 2],
-        kind: Kind,
-        pages: usize,
+        (kind, pages): (Kind, usize),
+        folder: Option<&Path>,
         first: u32,
         newest: u32,
     ) -> Result<Self> {
-        let file = match kind {
-            Kind::Small | Kind::Large => None,
-            Kind::Shared | Kind::PrivateFile => Some(memory_file(pages)?),
+        let kind = if folder.is_some() {
+            kind
+        } else {
+            kind.without_a_disk()
         };
-        let source = match (kind, &file) {
-            (Kind::Shared, Some(file)) => Source::Shared(file.as_fd()),
-            (Kind::PrivateFile, Some(file)) => Source::Private(file.as_fd()),
-            _ => Source::Anon,
+        let (file, direct) = match (kind, folder) {
+            (Kind::Small | Kind::Large, _) => (None, None),
+            (Kind::Disk, Some(folder)) => {
+                let (file, direct) = disk_file(folder, pages)?;
+                (Some(file), Some(direct))
+            }
+            (Kind::Shared | Kind::PrivateFile | Kind::Disk, _) => (Some(memory_file(pages)?), None),
+        };
+        let source = match &file {
+            Some(file) if kind.is_shared() => Source::Shared(file.as_fd()),
+            Some(file) => Source::Private(file.as_fd()),
+            None => Source::Anon,
         };
         field.map(plots[0], pages, source)?;
         let region = Self {
@@ -92,6 +122,7 @@ impl Region {
             plots,
             at: 0,
             file,
+            direct,
             states: (0..pages)
                 .map(|page| PageState {
                     dropped: newest,
@@ -101,7 +132,7 @@ impl Region {
             generations: vec![newest; pages],
             access: vec![Access::ReadWrite; pages],
         };
-        let size = if kind == Kind::Large {
+        let size = if matches!(kind, Kind::Large | Kind::Shared) {
             Ask::Huge
         } else {
             Ask::NoHuge
@@ -225,23 +256,38 @@ impl Region {
         };
         let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_ne_bytes()).collect();
         file.write_all_at(&bytes, (page * PAGE_LEN) as u64)
-            .doing(|| format!("pwrite of page {page} of a memory file"))?;
+            .doing(|| format!("pwrite of page {page} of {}", self.kind.words()))?;
         self.apply(page..page + 1, Op::FileStore(name));
         Ok(())
     }
 
-    /// Reads a page of the file.
+    /// Has the file on its disk, where it has one; tells whether it has.
+    ///
+    /// # Errors
+    /// Those of `fsync`.
+    pub fn sync(&self) -> Result<bool> {
+        match (&self.file, &self.direct) {
+            (Some(file), Some(_)) => file
+                .sync_all()
+                .doing(|| format!("fsync of {}", self.kind.words()))
+                .map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Reads a page of the file, or what of it is on the disk, where it has one.
     ///
     /// # Errors
     /// Those of `pread`.
-    pub fn file_read(&self, page: usize, data: &mut PageWords) -> Result<()> {
-        let Some(file) = &self.file else {
+    pub fn file_read(&self, page: usize, from_disk: bool, data: &mut PageWords) -> Result<()> {
+        let direct = self.direct.as_ref().filter(|_| from_disk);
+        let Some(file) = direct.or(self.file.as_ref()) else {
             return Ok(());
         };
-        let mut bytes = vec![0; PAGE_LEN];
-        file.read_exact_at(&mut bytes, (page * PAGE_LEN) as u64)
-            .doing(|| format!("pread of page {page} of a memory file"))?;
-        for (word, bytes) in data.iter_mut().zip(bytes.chunks_exact(8)) {
+        let mut buffer = Box::new(Aligned([0; PAGE_LEN]));
+        file.read_exact_at(&mut buffer.0, (page * PAGE_LEN) as u64)
+            .doing(|| format!("pread of page {page} of {}", self.kind.words()))?;
+        for (word, bytes) in data.iter_mut().zip(buffer.0.chunks_exact(8)) {
             *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
         }
         Ok(())
@@ -257,7 +303,7 @@ impl Region {
         page: usize,
         data: &PageWords,
     ) -> std::result::Result<(), Box<Mismatch>> {
-        if self.kind == Kind::Shared {
+        if self.kind.is_shared() {
             return self.judge(origin, page, data);
         }
         let state = &self.states[page];
@@ -276,7 +322,7 @@ impl Region {
             return "there is none".to_owned();
         };
         let state = &self.states[page];
-        let content = if self.kind == Kind::Shared {
+        let content = if self.kind.is_shared() {
             state.content.clone()
         } else {
             Content::Is(state.file)
@@ -342,13 +388,13 @@ impl Region {
             return Ok(());
         };
         file.set_len((page * PAGE_LEN) as u64)
-            .doing(|| format!("shrinking a memory file to {page} pages"))?;
+            .doing(|| format!("shrinking {} to {page} pages", self.kind.words()))?;
         self.apply(page..self.pages(), Op::Truncate);
         let Some(file) = &self.file else {
             return Ok(());
         };
         file.set_len((self.pages() * PAGE_LEN) as u64)
-            .doing(|| "growing a memory file".to_owned())?;
+            .doing(|| format!("growing {}", self.kind.words()))?;
         self.apply(page..self.pages(), Op::Extend);
         Ok(())
     }
@@ -372,8 +418,30 @@ impl Region {
 fn fresh_file(kind: Kind) -> Holds {
     match kind {
         Kind::PrivateFile => Holds::Zero,
-        Kind::Small | Kind::Large | Kind::Shared => Holds::Hole,
+        Kind::Small | Kind::Large | Kind::Shared | Kind::Disk => Holds::Hole,
     }
+}
+
+/// A buffer that a disk can write to.
+#[repr(C, align(4096))]
+struct Aligned([u8; PAGE_LEN]);
+
+/// A file of a folder that nobody else sees, open to be changed and to be read from the disk.
+fn disk_file(folder: &Path, pages: usize) -> Result<(File, File)> {
+    let doing = || format!("making a file in {}", folder.display());
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .open(folder)
+        .doing(doing)?;
+    file.set_len((pages * PAGE_LEN) as u64).doing(doing)?;
+    let direct = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .doing(doing)?;
+    Ok((file, direct))
 }
 
 fn memory_file(pages: usize) -> Result<File> {

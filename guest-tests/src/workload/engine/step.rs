@@ -52,7 +52,7 @@ pub enum Act {
     Fork,
     /// The soft-dirty bits are cleared.
     ClearRefs,
-    /// Pages are written and must say that they are soft-dirty.
+    /// The bits are cleared, pages are written, and must say that they are soft-dirty.
     SoftDirty,
     /// `fallocate(PUNCH_HOLE)` of the file.
     Punch,

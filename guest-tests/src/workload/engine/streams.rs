@@ -3,6 +3,7 @@
 use super::owner::{Done, Owner};
 use crate::sys::arena::PAGE_LEN;
 use crate::sys::field::{Access, Ask};
+use rand_core::Rng;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
@@ -14,9 +15,21 @@ impl Owner<'_> {
         Ok(())
     }
 
+    /// Reads the file, and judges it; where it is on a disk, from there most of the time, and once more what was stored after
+    /// it was synced: that is on the disk only if the kernel noticed that a clean page became dirty.
     pub(super) fn file_read(&mut self, at: usize, range: Range<usize>) -> Done {
+        if self.rng.next_u32().is_multiple_of(4) || !self.regions[at].sync()? {
+            return self.read_from(at, range, false);
+        }
+        self.read_from(at, range.clone(), true)?;
+        self.store(at, range.clone())?;
+        self.regions[at].sync()?;
+        self.read_from(at, range, true)
+    }
+
+    fn read_from(&mut self, at: usize, range: Range<usize>, from_disk: bool) -> Done {
         for page in range {
-            self.regions[at].file_read(page, &mut self.data)?;
+            self.regions[at].file_read(page, from_disk, &mut self.data)?;
             let verdict = self.regions[at].judge_file(&self.engine.origin, page, &self.data);
             self.judged(at, page, verdict, None)?;
         }

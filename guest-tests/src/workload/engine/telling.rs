@@ -61,7 +61,7 @@ impl Owner<'_> {
         let mut one = [Entry::default()];
         let mut file = buffer();
         let file = region
-            .file_read(page, &mut file)
+            .file_read(page, false, &mut file)
             .map(|()| region.file_words(&self.engine.origin, page, &file));
         let after = region
             .entries(&self.engine.field, &self.pagemap, page..page + 1, &mut one)
@@ -105,7 +105,7 @@ pub(super) fn is_refusal(act: Act, e: &SysError) -> bool {
         e.errno(),
         Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY | libc::EINTR)
     );
-    let answers: &[i32] = if act == Act::Collapse {
+    let answers: &[i32] = if matches!(act, Act::Collapse | Act::WriteProtect) {
         // What can't be collapsed.
         &[libc::EINVAL]
     } else if matches!(act, Act::Remap | Act::RemapLeaving) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 /// Triples of other pressures between two that switch swap off, which costs much more.
-const BETWEEN_SWAPOFFS: usize = 4;
+const BETWEEN_SWAPOFFS: usize = 8;
 
 /// What a page is like when the operation comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

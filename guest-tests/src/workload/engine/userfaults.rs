@@ -38,7 +38,11 @@ const FOR_BOTH: Mode = Mode {
 
 /// Opens what the engine needs; none where the kernel or the host has it not.
 pub(super) fn open() -> Option<Uffd> {
-    Uffd::open(Features::SIGBUS.and(Features::WP).and(Features::MOVE)).ok()
+    let needed = Features::SIGBUS.and(Features::WP).and(Features::MOVE);
+    // What is asked for and not there is an error.
+    Uffd::open(needed.and(Features::WP_SHMEM))
+        .or_else(|_| Uffd::open(needed))
+        .ok()
 }
 
 /// Pages of a region that are write-protected.
@@ -75,6 +79,15 @@ impl Owner<'_> {
         self.span(at, self.regions[at].plot(), 0..self.regions[at].pages())
     }
 
+    /// Whether a region can be write-protected.
+    fn can_guard(&self, uffd: &Uffd, at: usize) -> bool {
+        match self.regions[at].kind {
+            Kind::Small | Kind::Large => true,
+            Kind::Shared => uffd.offers(Features::WP_SHMEM),
+            Kind::Disk | Kind::PrivateFile => false,
+        }
+    }
+
     fn is_anonymous(&self, at: usize) -> bool {
         matches!(self.regions[at].kind, Kind::Small | Kind::Large)
     }
@@ -84,7 +97,7 @@ impl Owner<'_> {
     /// # Errors
     /// Pages that don't say so.
     pub(super) fn guard(&mut self, at: usize, range: Range<usize>) -> Result<bool, Stopped> {
-        let Some(uffd) = self.engine.uffd.as_ref().filter(|_| self.is_anonymous(at)) else {
+        let Some(uffd) = self.engine.uffd.as_ref().filter(|uffd| self.can_guard(uffd, at)) else {
             return Ok(false);
         };
         if uffd.register(self.whole(at), FOR_WRITES).is_err() {
@@ -166,7 +179,7 @@ impl Owner<'_> {
         self.guard.take_if(|guard| guard.at == at);
     }
 
-    /// Protects pages, has them leave memory, reads them back, and looks whether the protection held.
+    /// Protects pages, has them leave memory or lie in a huge page, reads them back, and looks whether the protection held.
     ///
     /// # Errors
     /// A mismatch, and calls that failed that must not.
@@ -175,12 +188,18 @@ impl Owner<'_> {
         if !self.guard(at, range.clone())? {
             return self.unguard();
         }
-        let plot = self.regions[at].plot();
-        let outcome = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
+        let outcome = if self.regions[at].kind == Kind::Shared && self.rng.next_u32().is_multiple_of(2) {
+            // A table of theirs may not go: the protection of what is not mapped is in it.
+            self.collapse(at)
+        } else {
+            let plot = self.regions[at].plot();
+            let asked = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
+            asked.map_err(Stopped::from)
+        };
         self.check_guard()?;
         self.verify(at, range)?;
         self.unguard()?;
-        Ok(outcome?)
+        outcome
     }
 
     /// Moves pages to the region's other plot and back with UFFDIO_MOVE, looking at both places in between.

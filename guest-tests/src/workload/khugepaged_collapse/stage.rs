@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// Where the data disk is mounted.
 pub const FILES_AT: &str = "/run/patchproof-data";
 
+/// What stays free of the data disk beside all files, for what a file system keeps of them.
+const ROOM_LEFT: u64 = 4 << 20;
+
 /// Everything that the pressure stands on.
 pub struct Stage {
     /// Another process; ends before the space goes.
@@ -87,7 +90,7 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
     let disk = disk.ok_or_else(|| CaseError::Broken("there is no disk for swap".to_owned()))?;
     let knobs = knobs(params)?;
     let before = super::teardown::Held::now()?;
-    let engine = beside::engine(env, params.engine, &params.engine_mix)?;
+    let mut engine = beside::engine(env, params.engine, &params.engine_mix)?;
     // What exists now is the suite's own and stays in memory; what is mapped for the regions must not.
     process::lock_what_is_mapped()?;
     let files = file_system(env, params)?;
@@ -97,6 +100,12 @@ pub fn set(env: &Env<'_>, params: &KhugepagedCollapse) -> Result<Stage, CaseErro
         policy: FillPolicy::Mixed,
     };
     let regions = regions(params, files.as_ref(), &origin)?;
+    // The regions' files have their room by now.
+    if let (Some(engine), Some(files)) = (&mut engine, &files)
+        && files.room()? > engine.disk_len() + ROOM_LEFT
+    {
+        engine.on_disk(files.path());
+    }
     let slots = regions.last().map_or(0, |r| r.home / HUGE_PAGES + r.slots);
     let space = Arena::reserve(slots)?;
     regions.iter().try_for_each(|region| map(&space, region))?;

@@ -86,7 +86,11 @@ impl<'a> Pressure<'a> {
             stage.loosen();
             Ok(())
         };
-        let toggles = Mutex::new(Toggles::new(params, self.phase.seed_of(0x7099)));
+        let toggles = Mutex::new(Toggles::new(
+            params,
+            &stage.arena_group,
+            self.phase.seed_of(0x7099),
+        ));
         let toggle = |stop: &Stop| {
             toggles
                 .lock()
