@@ -135,9 +135,11 @@ impl Witness {
     /// Does what it is asked for until it is over. Runs on a thread of its own.
     pub(super) fn work(&self, field: &Field) {
         let scratch = Arena::map(1).ok();
-        // It is to be there while the owner's call is under way, and not when others leave it a slice of time; on a host,
-        // where a test may not, it is as nice as all.
-        let _ = process::precede();
+        if proc::cpus() > 1 {
+            // It is to be there while the owner's call is under way, and not when others leave it a slice of time; on a
+            // host, where a test may not, it is as nice as all.
+            let _ = process::precede();
+        }
         let mut desk = self.desk();
         loop {
             match *desk {
