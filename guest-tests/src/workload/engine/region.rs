@@ -61,7 +61,7 @@ impl Kind {
     pub fn without_a_disk(self) -> Self {
         match self {
             Self::Disk => Self::Shared,
-            other => other,
+            Self::Small | Self::Large | Self::Shared | Self::PrivateFile => self,
         }
     }
 }
