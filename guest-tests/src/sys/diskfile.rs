@@ -22,7 +22,7 @@ pub enum Reading {
 
 /// A buffer that the disk can write to.
 #[repr(C, align(4096))]
-struct Aligned([u8; PAGE_LEN]);
+pub struct Aligned(pub [u8; PAGE_LEN]);
 
 /// A file of some pages.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use crate::model::{Backing, Content, Fault, Holds, Mismatch, Name, Op, Origin, PageState};
 use crate::sys::arena::{PAGE_LEN, PAGE_WORDS, PageWords};
+use crate::sys::diskfile::Aligned;
 use crate::sys::field::{Access, Ask, Field, PLOT_PAGES, Source};
 use crate::sys::pagemap::{Entry, Pagemap};
 use crate::sys::{Doing, Result, SysError};
@@ -421,10 +422,6 @@ fn fresh_file(kind: Kind) -> Holds {
         Kind::Small | Kind::Large | Kind::Shared | Kind::Disk => Holds::Hole,
     }
 }
-
-/// A buffer that a disk can write to.
-#[repr(C, align(4096))]
-struct Aligned([u8; PAGE_LEN]);
 
 /// A file of a folder that nobody else sees, open to be changed and to be read from the disk.
 fn disk_file(folder: &Path, pages: usize) -> Result<(File, File)> {
