@@ -132,12 +132,12 @@ impl<'a> Owner<'a> {
         let is_file = matches!(kind, Kind::Shared | Kind::PrivateFile | Kind::Disk);
         let act = step.act;
         let is = |acts: &[Act]| acts.contains(&act);
-        let is_anonymous = is(&[Act::Splice, Act::SoftDirty, Act::Move]);
-        let act = if kind == Kind::Shared && is_anonymous {
+        let is_for_anonymous = is(&[Act::Splice, Act::SoftDirty, Act::Move]);
+        let act = if kind == Kind::Shared && is_for_anonymous {
             Act::WriteProtect
-        } else if kind == Kind::Disk && (is_anonymous || is(&[Act::Free, Act::WriteProtect])) {
+        } else if kind == Kind::Disk && (is_for_anonymous || is(&[Act::Free, Act::WriteProtect])) {
             Act::FileRead
-        } else if kind == Kind::PrivateFile && (is_anonymous || act == Act::WriteProtect)
+        } else if kind == Kind::PrivateFile && (is_for_anonymous || act == Act::WriteProtect)
             || is_file && act == Act::Free
             || !is_file && is(&[Act::Punch, Act::Truncate, Act::FileStore])
         {

@@ -105,7 +105,7 @@ pub(super) fn is_refusal(act: Act, e: &SysError) -> bool {
         e.errno(),
         Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY | libc::EINTR)
     );
-    let answers: &[i32] = if matches!(act, Act::Collapse | Act::WriteProtect) {
+    let answers: &[i32] = if act == Act::Collapse {
         // What can't be collapsed.
         &[libc::EINVAL]
     } else if matches!(act, Act::Remap | Act::RemapLeaving) {

@@ -7,6 +7,8 @@
 use super::owner::{Owner, Stopped};
 use super::promise::emptied;
 use super::region::Kind;
+use super::step::Act;
+use super::telling::is_refusal;
 use super::witness::Look;
 use crate::model::Op;
 use crate::sys::arena::PAGE_LEN;
@@ -190,7 +192,10 @@ impl Owner<'_> {
         }
         let outcome = if self.regions[at].kind == Kind::Shared && self.rng.next_u32().is_multiple_of(2) {
             // A table of theirs may not go: the protection of what is not mapped is in it.
-            self.collapse(at)
+            match self.collapse(at) {
+                Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Collapse, &e) => Ok(()),
+                other => other,
+            }
         } else {
             let plot = self.regions[at].plot();
             let asked = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
