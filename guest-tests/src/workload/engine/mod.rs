@@ -10,6 +10,7 @@
 //! [`antagonist`](super::antagonist)).
 
 mod composing;
+mod follow;
 mod heir;
 pub mod log;
 pub mod owner;

@@ -35,6 +35,8 @@ enum Promise {
     Stores,
     /// A child sees nothing that was stored after the fork.
     Frozen,
+    /// What is stored to it is what another CPU reads from then on.
+    Seen,
 }
 
 impl Promise {
@@ -47,10 +49,10 @@ impl Promise {
             Act::Remap => Some(Self::Gone),
             Act::DontNeed | Act::Punch | Act::Truncate => Some(Self::Content),
             Act::Fork if is_private => Some(Self::Frozen),
+            Act::Store => Some(Self::Seen),
             Act::PageOut | Act::Cold | Act::Collapse | Act::Compact if is_private => Some(Self::Stores),
             // Nothing is promised that another CPU could see, or a witness would change what they are about.
-            Act::Store
-            | Act::Touch
+            Act::Touch
             | Act::Verify
             | Act::Free
             | Act::PageOut
@@ -112,7 +114,7 @@ impl Owner<'_> {
         let Some(witness) = self.witness else {
             return (act(self), None);
         };
-        let manner = Manner::drawn(self.rng.next_u32());
+        let manner = Manner::drawn(look, self.rng.next_u32());
         let in_time = witness.ask((plot, page), look, manner);
         let outcome = act(self);
         let mut sight = witness.last();
@@ -136,7 +138,9 @@ impl Owner<'_> {
         match Promise::of(step.act, self.regions[at].kind).filter(|_| self.witness.is_some()) {
             None => self.carry_out(step),
             Some(Promise::Stores) => self.count_through(step),
-            Some(Promise::Frozen) => self.count_past_fork(step),
+            Some(Promise::Frozen) if self.rng.next_u32().is_multiple_of(2) => self.count_past_fork(step),
+            Some(Promise::Frozen) => self.be_followed_past_fork(step),
+            Some(Promise::Seen) => self.be_followed(step),
             Some(promise) => self.hold_to(promise, step),
         }
     }
@@ -192,7 +196,7 @@ impl Owner<'_> {
                 region.plot() != plot,
                 "reads at a place that was moved away, on another CPU: those that went well, and those that may",
             ),
-            Promise::Content | Promise::Stores | Promise::Frozen => {
+            Promise::Content | Promise::Stores | Promise::Frozen | Promise::Seen => {
                 return self.judge_sight(at, page, &sight);
             }
         };
@@ -229,7 +233,7 @@ impl Owner<'_> {
     }
 
     /// Writes a step's first page anew and chooses a word of it to count in.
-    fn begin_count(&mut self, step: Step) -> Result<Tally, Stopped> {
+    pub(super) fn begin_count(&mut self, step: Step) -> Result<Tally, Stopped> {
         let (at, page) = (usize::from(step.region), step.range().start);
         self.carry_out(one_store(step))?;
         let word = self.rng.next_u32() as usize % PAGE_WORDS;
@@ -377,7 +381,7 @@ impl Owner<'_> {
 }
 
 /// A store to a step's first page.
-fn one_store(step: Step) -> Step {
+pub(super) fn one_store(step: Step) -> Step {
     Step {
         pages: 1,
         act: Act::Store,
@@ -404,5 +408,6 @@ mod tests {
         assert_eq!(Promise::of(Act::PageOut, Kind::Small), Some(Promise::Stores));
         assert_eq!(Promise::of(Act::Free, Kind::Small), None);
         assert_eq!(Promise::of(Act::Compact, Kind::PrivateFile), None);
+        assert_eq!(Promise::of(Act::Store, Kind::PrivateFile), Some(Promise::Seen));
     }
 }

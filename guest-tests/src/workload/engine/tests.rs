@@ -122,6 +122,14 @@ fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
             assert!(matches!(outcome, Err(Stopped::Found)), "{there}");
         }
 
+        // Stores that the witness was told of and could not see, and one that is not there.
+        let tells = |owner: &mut Owner<'_>| owner.witness.unwrap().tell(from + 2);
+        let (_, sight) = owner.watched((plot, page), tally.follow(), tells);
+        for (stored, sight) in [(from, sight), (from + 1, None)] {
+            let outcome = owner.judge_followed(0, tally, stored, sight);
+            assert!(matches!(outcome, Err(Stopped::Found)), "{stored}");
+        }
+
         // A child that sees more than there was when it was forked.
         owner.carry_out(step("0:0+4store")).unwrap();
         engine.field.read(plot, page, &mut was);

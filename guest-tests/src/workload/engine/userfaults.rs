@@ -10,9 +10,9 @@ use super::region::Kind;
 use super::step::Act;
 use super::telling::is_refusal;
 use super::witness::Look;
-use crate::model::Op;
+use crate::model::{Content, Holds, Op, PageState};
 use crate::sys::arena::PAGE_LEN;
-use crate::sys::field::{Access, Ask, Source};
+use crate::sys::field::{Access, Ask, PLOT_PAGES, Source};
 use crate::sys::pagemap::Entry;
 use crate::sys::process;
 use crate::sys::uffd::{Features, Mode, Span, Uffd};
@@ -187,15 +187,17 @@ impl Owner<'_> {
     /// A mismatch, and calls that failed that must not.
     pub(super) fn write_protect(&mut self, at: usize, range: Range<usize>) -> Result<(), Stopped> {
         self.store(at, range.clone())?;
+        let region = &self.regions[at];
+        let can_be_huge = region.kind == Kind::Large && region.pages() == PLOT_PAGES;
+        if can_be_huge && self.rng.next_u32().is_multiple_of(2) {
+            return self.write_protect_whole(at, range);
+        }
         if !self.guard(at, range.clone())? {
             return self.unguard();
         }
         let outcome = if self.regions[at].kind == Kind::Shared && self.rng.next_u32().is_multiple_of(2) {
             // A table of theirs may not go: the protection of what is not mapped is in it.
-            match self.collapse(at) {
-                Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Collapse, &e) => Ok(()),
-                other => other,
-            }
+            self.collapsed(at).map(drop)
         } else {
             let plot = self.regions[at].plot();
             let asked = self.engine.field.ask(plot, range.clone(), Ask::PageOut);
@@ -205,6 +207,50 @@ impl Owner<'_> {
         self.verify(at, range)?;
         self.unguard()?;
         outcome
+    }
+
+    /// Collapses a region; tells whether it is huge, or the kernel would not.
+    fn collapsed(&mut self, at: usize) -> Result<bool, Stopped> {
+        match self.collapse(at) {
+            Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Collapse, &e) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Makes a region huge and protects it as a whole, then has a part of it mapped by pages again, and looks whether all
+    /// of them are protected still.
+    fn write_protect_whole(&mut self, at: usize, few: Range<usize>) -> Result<(), Stopped> {
+        // What is not there can't be protected, and what may go can't be asked for it.
+        let stays = |state: &PageState| matches!(state.content, Content::Is(Holds::Stamp(_) | Holds::Zero));
+        if !self.collapsed(at)? {
+            return Ok(());
+        }
+        for page in 0..PLOT_PAGES {
+            if !stays(self.regions[at].state(page)) {
+                self.store(at, page..page + 1)?;
+            }
+        }
+        if self.guard(at, 0..PLOT_PAGES)? {
+            let (plot, field) = (self.regions[at].plot(), &self.engine.field);
+            match self.rng.next_u32() % 3 {
+                0 => {
+                    field.protect(plot, few.clone(), Access::Read)?;
+                    field.protect(plot, few.clone(), Access::ReadWrite)?;
+                }
+                1 => {
+                    field.ask(plot, few.clone(), Ask::DontNeed)?;
+                    self.ungated(at, &few);
+                    self.regions[at].apply(few.clone(), Op::DontNeed);
+                }
+                _ => {
+                    // Where it is refused, it stays huge.
+                    let _ = field.ask(plot, few.clone(), Ask::PageOut);
+                }
+            }
+            self.check_guard()?;
+            self.verify(at, few)?;
+        }
+        self.unguard()
     }
 
     /// Moves pages to the region's other plot and back with UFFDIO_MOVE, looking at both places in between.

@@ -10,7 +10,7 @@ use super::region::buffer;
 use crate::sys::arena::{Advice, Arena, PageWords};
 use crate::sys::field::Field;
 use crate::sys::{proc, process};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How long an owner waits for its witness's first access, in nanoseconds.
@@ -37,6 +37,13 @@ pub(super) enum Look {
         /// What the word holds before that is stored.
         was: u64,
     },
+    /// It reads a word that the owner stores one number after the other to, and tells of each when it is stored.
+    Follow {
+        /// The word.
+        word: usize,
+        /// The number before the first.
+        from: u64,
+    },
 }
 
 /// How a witness goes about it.
@@ -51,9 +58,9 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    /// One of the manners, by a random number.
-    pub fn drawn(number: u32) -> Self {
-        let pauses = number.is_multiple_of(2);
+    /// One of the manners, by a random number. One that follows never rests: its owner waits for it.
+    pub fn drawn(look: Look, number: u32) -> Self {
+        let pauses = number.is_multiple_of(2) && !matches!(look, Look::Follow { .. });
         Self {
             pause_ns: if pauses {
                 u64::from(number >> 8) % PAUSE_NS_MAX
@@ -80,9 +87,9 @@ pub(super) struct Sight {
     pub faulted: bool,
     /// What it read, where it reads.
     pub data: Box<PageWords>,
-    /// Where it counts: the word did not hold what it had stored last, and it went no further.
+    /// Where it counts or follows: the word did not hold what had been stored last, and it went no further.
     pub is_lost: bool,
-    /// The last number that it stored, where it counts.
+    /// The last number that it stored, where it counts; that it was told of, where it follows.
     pub last: u64,
 }
 
@@ -109,6 +116,8 @@ pub struct Witness {
     rounds: AtomicU64,
     /// The number that was stored last, where it counts.
     latest: AtomicU64,
+    /// The number that the owner stored last, where it follows; 0 where the owner is about to change what is there.
+    told: AtomicU64,
     is_last: AtomicBool,
 }
 
@@ -201,6 +210,19 @@ impl Witness {
                     self.latest.store(sight.last, Ordering::Release);
                     done
                 }
+                Look::Follow { word, from } => {
+                    let told = self.told.load(Ordering::Acquire);
+                    let done = field.try_read(plot, page, &mut sight.data);
+                    // Where another number was told meanwhile, nobody knows when this was read.
+                    fence(Ordering::SeqCst);
+                    let is_known = done && told > 0 && self.told.load(Ordering::Acquire) == told;
+                    // A newer one may be stored and not told yet.
+                    if is_known && !(told..=from | u64::from(u32::MAX)).contains(&sight.data[word]) {
+                        (sight.is_lost, sight.last) = (true, told);
+                        break;
+                    }
+                    done
+                }
             };
             if is_last {
                 sight.faulted = !done;
@@ -226,9 +248,29 @@ impl Witness {
         }
     }
 
+    /// Tells one that follows which number was stored; 0 where that may be gone soon.
+    pub(super) fn tell(&self, number: u64) {
+        self.told.store(number, Ordering::SeqCst);
+    }
+
+    /// Returns when one whole access has been made since, or may not come; tells whether.
+    pub(super) fn has_looked(&self) -> bool {
+        // The access under way may have begun before.
+        let due = self.rounds.load(Ordering::Acquire) + 2;
+        let until = proc::uptime_ns() + WARM_NS_MAX;
+        while self.rounds.load(Ordering::Acquire) < due {
+            if proc::uptime_ns() > until {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
+    }
+
     /// Has it watch a page until [`Witness::last`]; tells whether it came to access it in time.
     pub(super) fn ask(&self, (plot, page): (usize, usize), look: Look, manner: Manner) -> bool {
         self.rounds.store(0, Ordering::Relaxed);
+        self.tell(0);
         self.is_last.store(false, Ordering::Release);
         *self.desk() = Desk::Asked {
             plot,
@@ -287,10 +329,12 @@ mod tests {
     #[test]
     fn manners_differ_and_pauses_are_bounded() {
         let all: Vec<Manner> = (0..4000)
-            .map(|n: u32| Manner::drawn(n.wrapping_mul(0x9E37_79B9)))
+            .map(|n: u32| Manner::drawn(Look::Load, n.wrapping_mul(0x9E37_79B9)))
             .collect();
         let count = |is: fn(&Manner) -> bool| all.iter().filter(|m| is(m)).count();
         assert!((1000..3000).contains(&count(|m| m.pause_ns == 0)));
+        let follows = Look::Follow { word: 0, from: 0 };
+        assert!((0..99).all(|n| Manner::drawn(follows, n).pause_ns == 0));
         assert!((2000..3900).contains(&count(|m| m.reads_first)));
         let pauses: Vec<u64> = all
             .iter()
@@ -310,10 +354,12 @@ mod tests {
         std::thread::scope(|scope| {
             let _over = OverOnDrop(&witness);
             scope.spawn(|| witness.work(&field));
+            // A busy machine may not let it come in time; what it sees last is after the call in any case.
+            let mut in_time = 0;
             for round in 0..100 {
-                let manner = Manner::drawn(u32::try_from(round).unwrap() * 0x0123_4567);
+                let manner = Manner::drawn(Look::Load, u32::try_from(round).unwrap() * 0x0123_4567);
                 field.poke(0, 1, 7, round + 1);
-                assert!(witness.ask((0, 1), Look::Load, manner));
+                in_time += u32::from(witness.ask((0, 1), Look::Load, manner));
                 field.ask(0, 1..2, Ask::DontNeed).unwrap();
                 let sight = witness.last().unwrap();
                 assert_eq!((sight.faulted, sight.data[7]), (false, 0));
@@ -321,16 +367,52 @@ mod tests {
                 let mut page = [0; PAGE_WORDS];
                 field.read(0, 2, &mut page);
                 let (from, was) = (round << 32, page[9]);
-                assert!(witness.ask((0, 2), Look::Count { word: 9, from, was }, manner));
-                assert!(witness.mark() > from);
+                if witness.ask((0, 2), Look::Count { word: 9, from, was }, manner) {
+                    assert!(witness.mark() > from);
+                }
                 let sight = witness.last().unwrap();
                 field.read(0, 2, &mut page);
                 assert!(!sight.is_lost && sight.last > from && page[9] == sight.last);
 
-                assert!(witness.ask((0, 3), Look::Touch, manner));
+                witness.ask((0, 3), Look::Touch, manner);
                 field.protect(0, 3..4, Access::Read).unwrap();
                 assert!(witness.last().unwrap().faulted);
                 field.protect(0, 3..4, Access::ReadWrite).unwrap();
+            }
+            assert!(in_time > 0);
+        });
+    }
+
+    #[test]
+    fn a_witness_that_follows_sees_what_is_told_and_tells_of_what_it_does_not_see() {
+        crate::sys::board::Board::make().unwrap().catch_faults().unwrap();
+        let field = Field::reserve(1).unwrap();
+        field.map(0, 4, Source::Anon).unwrap();
+        let (witness, from) = (Witness::default(), 3 << 32);
+        let look = Look::Follow { word: 7, from };
+        std::thread::scope(|scope| {
+            let _over = OverOnDrop(&witness);
+            scope.spawn(|| witness.work(&field));
+            // Told, or not: what is stored and not told yet is no loss.
+            for (stored, told, is_lost) in [(1, 1, false), (2, 1, false), (1, 0, false), (1, 2, true)] {
+                witness.ask((0, 1), look, Manner::drawn(look, 0));
+                field.poke(0, 1, 7, from + stored);
+                witness.tell(if told == 0 { 0 } else { from + told });
+                let sight = witness.last().unwrap();
+                assert_eq!(
+                    (sight.faulted, sight.is_lost),
+                    (false, is_lost),
+                    "{stored} {told}"
+                );
+                assert_eq!(sight.data[7], from + stored);
+            }
+            // What is gone after it was told is a loss; told to be gone, it is none.
+            for (told, is_lost) in [(0, false), (from + 1, true)] {
+                witness.ask((0, 1), look, Manner::drawn(look, 0));
+                field.poke(0, 1, 7, from + 1);
+                witness.tell(told);
+                field.ask(0, 1..2, Ask::DontNeed).unwrap();
+                assert_eq!(witness.last().unwrap().is_lost, is_lost);
             }
         });
     }
@@ -356,7 +438,7 @@ mod tests {
                     from: 1 << 32,
                     was: 5,
                 };
-                assert!(witness.ask((0, 1), look, manner));
+                witness.ask((0, 1), look, manner);
                 field.poke(0, 1, 7, 5);
                 witness.mark();
                 witness.last().unwrap()
