@@ -37,8 +37,9 @@ pub(super) fn guilty(
         Blame::Entry => entry::sampled(rule, stacks).or_else(first),
         Blame::Interrupted => entry::interrupted(rule, stacks)
             .or_else(|| entry::sampled(rule, stacks))
+            .or_else(|| entry::running(rule, stacks))
             .or_else(first),
-        Blame::AtLine => at_lines(lines).next().or_else(first),
+        Blame::AtLine | Blame::AtLineAlone => at_lines(lines).next().or_else(first),
         Blame::AtLines => at_lines(lines)
             .take(2)
             .find(innocent)
@@ -51,7 +52,9 @@ pub(super) fn guilty(
             .or_else(first),
         Blame::Owner => of_sections(stacks, Of::Owner).find(innocent).or_else(first),
         Blame::CallerIs => after(lines, "caller is ").filter(innocent).or_else(first),
-        Blame::LastFunction => after(lines, "last function: ").or_else(first),
+        Blame::LastFunction => after(lines, "last function: ")
+            .or_else(|| after(lines, "workfn="))
+            .or_else(first),
     }
 }
 
@@ -92,6 +95,7 @@ fn first_of_stack(rule: &Rule, stacks: &Stacks) -> Option<String> {
 /// found waiting for these is their victim, and all victims' reports are one.
 const SHARED_WAITS: &[(&str, Option<&str>)] = &[
     ("rtnl_lock", None),
+    ("rtnl_net_lock", None),
     ("synchronize_rcu", Some("synchronize_rcu")),
     ("synchronize_srcu", Some("synchronize_rcu")),
     ("synchronize_sched", Some("synchronize_rcu")),
@@ -111,15 +115,23 @@ fn hung(rule: &Rule, stacks: &Stacks) -> Option<String> {
 /// What `… at: func+0x1/0x2` names below a header, on one line or with the place on the next.
 fn at_lines(lines: &[&Line<'_>]) -> impl Iterator<Item = String> {
     let mut waits = false;
-    lines.iter().take(PLACE_LINES).filter_map(move |line| {
-        let text = line.text.trim_end();
-        let place = text
-            .split_once(" at: ")
-            .map(|(_, place)| place)
-            .or_else(|| waits.then_some(text));
-        waits = text.ends_with(" at:");
-        place.and_then(symbol_in).map(|frame| frame.function())
-    })
+    // What else was held is nobody's fault.
+    let own = |line: &&&Line<'_>| !line.text.starts_with("other info");
+    lines
+        .iter()
+        .take(PLACE_LINES)
+        .take_while(own)
+        .filter_map(move |line| {
+            let text = line.text.trim_end();
+            let place = text
+                .split_once(" at: ")
+                .map(|(_, place)| place)
+                .or_else(|| waits.then_some(text));
+            let frame = place.and_then(symbol_in);
+            // Before the place may stand what was inlined there, and another writer's line.
+            waits = text.ends_with(" at:") || (waits && frame.is_none());
+            frame.map(|frame| frame.function())
+        })
 }
 
 /// The function named after `words` on one of the lines.

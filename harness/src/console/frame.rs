@@ -61,6 +61,8 @@ pub(super) enum Item {
     Main(Option<StackFrame>),
     /// A stack of something else follows.
     Other(Of),
+    /// The next stack that is announced is somebody else's.
+    Foreign,
     /// Nothing to do with stacks.
     Text,
 }
@@ -87,7 +89,7 @@ static FRAME: LazyLock<Regex> = LazyLock::new(|| {
 });
 static ARM: LazyLock<Regex> = LazyLock::new(|| {
     regex(&format!(
-        r"^\s*(?:\[<[0-9a-f]+>\] \((?P<callee>[\w.]+)\) from \[<[0-9a-f]+>\] \(|(?P<callee2>[A-Za-z_][\w.]*) from (?:\[<[0-9a-f]+>\] )?){SYMBOL}"
+        r"^\s*(?:\[<[0-9a-f]+>\] \((?P<callee>[\w.]+)(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?\) from \[<[0-9a-f]+>\] \(|(?P<callee2>[A-Za-z_][\w.]*) from (?:\[<[0-9a-f]+>\] )?){SYMBOL}"
     ))
 });
 static INLINE: LazyLock<Regex> = LazyLock::new(|| {
@@ -110,7 +112,7 @@ static MAIN: LazyLock<Regex> = LazyLock::new(|| {
 });
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|info: (?:allocated|freed) in|nmi backtrace for|sending nmi|task dump for|preemption disabled at)",
+        r"(?i)^\s*(?:allocated by |freed by |.*\ballocated by task |last (?:potentially related work|call_rcu)|second to last |uninit was |local variable|-> #\d|.*\bstate was registered at|\.\.\. (?:key|acquired) +at|\.\.\. which became|the dependencies between|showing (?:all|busy)|the buggy address|page last (?:free|alloc)|page_owner |backtrace of |value changed|memory state|(?:info: )?(?:allocated|freed) in |nmi backtrace for|sending nmi|task dump for|preemption disabled at)",
     )
 });
 
@@ -178,6 +180,9 @@ pub(super) fn item(text: &str) -> Item {
     }
     if WILD_PC.is_match(text) {
         return Item::WildPc;
+    }
+    if text.ends_with("grace-period kthread stack dump:") {
+        return Item::Foreign;
     }
     if !OTHER.is_match(text) {
         Item::Text
@@ -249,7 +254,7 @@ mod tests {
         match item(text) {
             Item::Frame(f) | Item::Pc(f) | Item::Main(Some(f)) => Some((f.symbol, f.reliable)),
             Item::Pair(callee, caller) => Some((format!("{} < {}", callee.symbol, caller.symbol), true)),
-            Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Text => None,
+            Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Foreign | Item::Text => None,
         }
     }
 
@@ -275,6 +280,10 @@ mod tests {
         check(" zs_free+0x12/0x340 mm/zsmalloc.c:1500", Some(("zs_free", true)));
         check(
             "[<c010f1a8>] (zs_free) from [<c010b4f8>] (zram_free_page+0x10/0x14)",
+            Some(("zs_free < zram_free_page", true)),
+        );
+        check(
+            "[<c010f1a8>] (zs_free+0x4/0x20) from [<c010b4f8>] (zram_free_page+0x10/0x14)",
             Some(("zs_free < zram_free_page", true)),
         );
         check(

@@ -20,6 +20,7 @@ const BANNERS: &[&str] = &[
     "Booting Linux on physical CPU",
     "Booting the kernel",
     "Decompressing Linux...",
+    "Uncompressing Linux...",
     "early console in ",
     "SeaBIOS (version ",
 ];

@@ -75,7 +75,7 @@ impl<'a> Reading<'a> {
             Blame::Nobody => {
                 start.rule.stands == Stands::Panic && self.stacks.announced && !self.stacks.has_frames()
             }
-            Blame::LastFunction => lost,
+            Blame::LastFunction | Blame::AtLineAlone => lost,
             Blame::Trap if start.named.is_some() && start.rule.kind == Kind::Oops => lost,
             Blame::Stack
             | Blame::Header
@@ -160,7 +160,7 @@ fn title(start: &Start, function: Option<&str>, below: &[&Line<'_>]) -> String {
             .map(|f| f.function())
             .or_else(|| Some(part.clone()))
     });
-    let other = other.filter(|name| !name.is_empty() && Some(name.as_str()) != function);
+    let other = other.filter(|name| !name.is_empty());
     title = title.replace(
         "{also}",
         &other.map_or_else(String::new, |name| format!(" / {name}")),
@@ -186,7 +186,7 @@ fn plain(text: &str) -> String {
         LazyLock::new(|| Regex::new(r"\b(?:0x[0-9a-fA-F]+|[0-9a-f]{8,16})\b").expect("compiles"));
     static OFFSET: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\+0x[0-9a-f]+/0x[0-9a-f]+").expect("compiles"));
-    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d+\b").expect("compiles"));
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d+\b|\d{4,}").expect("compiles"));
     let text = OFFSET.replace_all(text, "");
     let text = HEX.replace_all(&text, "ADDR");
     NUMBER.replace_all(text.trim(), "NUM").into_owned()

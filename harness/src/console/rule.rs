@@ -29,6 +29,8 @@ pub(super) enum Blame {
     Interrupted,
     /// The place that the first `… at: func+0x1/0x2` names below the header; else the stack.
     AtLine,
+    /// The same, in a report that has no stack.
+    AtLineAlone,
     /// The first of two such places that is not a helper; else the locks' own stacks.
     AtLines,
     /// The stack by which a lock `became` what it must not be.
@@ -126,7 +128,7 @@ static RULES: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
 /// Words of which every header has at least one.
 static WORDS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"BUG|WARNING|INFO|SYZF|UBSAN|fault|error|panic|nable to handle|PANIC|stack|corruption|Oops|Unhandled|Alignment|kmemleak|ecompress|lockup|LOCKUP|Busy inodes|file count|become free|overflow|DEBUG_LOCKS|out of bounds|called `|invalid opcode|bounds|alignment|segment|invalid TSS|coprocessor|device not|SIMD|debug:|control protection|int3",
+        r"BUG|WARNING|INFO|SYZF|CFI failure|\[#\d|UBSAN|fault|error|panic|nable to handle|PANIC|stack|corruption|Oops|Unhandled|Alignment|kmemleak|ecompress|lockup|LOCKUP|Busy inodes|file count|become free|overflow|DEBUG_LOCKS|out of bounds|called `|invalid opcode|bounds|alignment|segment|invalid TSS|coprocessor|device not|SIMD|debug:|control protection|int3",
     )
     .expect("the word list compiles")
 });

@@ -50,6 +50,10 @@ pub(super) fn starts(raw: &[u8]) -> Vec<Start> {
             mark_stack(&mut starts, line.caller);
             continue;
         }
+        // A panic's last line repeats its first.
+        if text.starts_with("---[ end ") && !starts.is_empty() {
+            continue;
+        }
         let Some((rule, captures)) = find(text, line.t_ns.is_some()) else {
             continue;
         };
@@ -145,7 +149,7 @@ impl<'a> Body<'a> {
         let cuts = |n: &&Start| n.rule.blame != Blame::Nobody && same_context(n.caller, start.caller);
         let bound = next.iter().find(cuts).map_or(raw.len(), |n| n.offset);
         let mut all: Vec<Line<'a>> = Vec::new();
-        let mut boxes = 0;
+        let (mut ended, mut traced) = (false, false);
         let bytes = &raw[start.offset..raw.len().min(start.offset + BODY_LEN_MAX)];
         for mut line in lines(bytes).take(BODY_LINES_MAX) {
             line.offset += start.offset;
@@ -155,10 +159,12 @@ impl<'a> Body<'a> {
             }
             let own = all.is_empty() || same_context(start.caller, line.caller);
             let text = line.text.as_ref();
-            let ends = own && (text.starts_with("---[ end ") || (boxed(start.rule.kind) && is_box(text)));
-            boxes += usize::from(ends);
+            // Old slab reports stand inside a sanitizer's and begin with a rule of their own.
+            let closed = traced && boxed(start.rule.kind) && is_box(text);
+            ended |= own && (text.starts_with("---[ end ") || closed);
+            traced |= own && !all.is_empty() && text.contains("+0x");
             all.push(line);
-            if boxes > 0 {
+            if ended {
                 break;
             }
         }

@@ -19,7 +19,7 @@ pub struct SourcePlace {
 fn unplaced(line: &str) -> Option<StackFrame> {
     let frame = match item(line) {
         Item::Frame(frame) | Item::Pc(frame) | Item::Pair(_, frame) | Item::Main(Some(frame)) => frame,
-        Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Text => return None,
+        Item::Main(None) | Item::WildPc | Item::Other(_) | Item::Foreign | Item::Text => return None,
     };
     wanted(&frame).then_some(frame)
 }

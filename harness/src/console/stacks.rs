@@ -58,7 +58,7 @@ impl Stacks {
         let mut stacks = Self::default();
         // Frames before any stack is announced: some reports print theirs without a word.
         let mut bare = Stack::of(Of::Reported);
-        let (mut open, mut begun, mut wild) = (Stack::of(Of::Reported), false, false);
+        let (mut open, mut begun, mut wild, mut foreign) = (Stack::of(Of::Reported), false, false, false);
         for line in lines {
             let to = if begun { &mut open } else { &mut bare };
             match item(&line.text) {
@@ -78,8 +78,10 @@ impl Stacks {
                 }
                 Item::WildPc => wild = true,
                 Item::Main(first) => {
+                    let of = if foreign { Of::Else } else { Of::Reported };
+                    foreign = false;
                     stacks.announced = true;
-                    stacks.keep(&mut open, Of::Reported);
+                    stacks.keep(&mut open, of);
                     begun = true;
                     open.frames.extend(first);
                 }
@@ -87,6 +89,7 @@ impl Stacks {
                     stacks.keep(&mut open, of);
                     begun = true;
                 }
+                Item::Foreign => foreign = true,
                 Item::Text => {}
             }
         }

@@ -2,10 +2,19 @@
 
 use super::Signs;
 
+/// Read-copy-update by any name, but no circular one.
+const RCU_WORD: &str = "(?:^|_)\\w?rcu|rcu(?:_|$)";
+
 pub(super) const SCHED: Signs = Signs {
     parts: &["schedule", "retint_kernel"],
     words: &[],
-    names: &["context_switch", "switch_to\\w*", "preempt_\\w+"],
+    names: &[
+        "context_switch",
+        "switch_to\\w*",
+        "preempt_\\w+",
+        "cond_resched\\w*",
+        "(?:do_)?wait_for_common",
+    ],
 };
 
 pub(super) const WAIT: Signs = Signs {
@@ -28,13 +37,13 @@ pub(super) const WAIT: Signs = Signs {
 };
 
 pub(super) const RCU: Signs = Signs {
-    parts: &["rcu", "kmem", "slab"],
+    parts: &[RCU_WORD, "kmem", "slab"],
     words: &[],
     names: &[],
 };
 
 pub(super) const TICK: Signs = Signs {
-    parts: &["rcu", "apic_timer_interrupt"],
+    parts: &[RCU_WORD, "apic_timer_interrupt"],
     words: &[],
     names: &[],
 };
@@ -64,17 +73,20 @@ pub(super) const PREEMPT: Signs = Signs {
 };
 
 pub(super) const TRACKED: Signs = Signs {
-    parts: &[
-        "debug_", "rcu", "hrtimer_", "timer_", "work_", "percpu_", "__free_",
-    ],
+    parts: &["debug_", RCU_WORD, "percpu_", "__free_"],
     words: &[],
-    names: &[],
+    names: &[
+        "(?:init_)?(?:hr)?timer_\\w+",
+        "(?:delayed_)?work_\\w+",
+        "destroy_(?:hr)?timer_on_stack",
+        "init_(?:timer|work)\\w*",
+    ],
 };
 
 pub(super) const FREE: Signs = Signs {
     parts: &["kfree", "vunmap", "vfree", "slab_"],
     words: &[],
-    names: &[],
+    names: &["free_(?:frozen_)?pages\\w*", "free_unref_\\w+"],
 };
 
 pub(super) const BROKER: Signs = Signs {
@@ -132,5 +144,10 @@ pub(super) const PAGE: Signs = Signs {
         "check_new_pages?\\w*",
         "free_tail_page\\w*",
         "filemap_free_folio",
+        "free_frozen_pages\\w*",
+        "free_pages_(?:prepare|ok)\\w*",
+        "free_pcp_prepare",
+        "free_pcppages_bulk",
+        "free_one_page",
     ],
 };

@@ -45,4 +45,69 @@ fn helpers_are_told_from_the_guilty() {
     check("process_one_work", Some(Family::Queue));
     check("_atomic_dec_and_lock_irqsave", Some(Family::Lock));
     check("__free_pages", Some(Family::Page));
+    for (family, functions) in [
+        (
+            Family::Report,
+            &["__cant_sleep", "assfail", "handle_null_ptr_deref"][..],
+        ),
+        (
+            Family::Memory,
+            &[
+                "strncasecmp",
+                "bcmp",
+                "_find_next_bit",
+                "__bitmap_weight",
+                "inb",
+                "__arch_clear_user",
+            ],
+        ),
+        (
+            Family::Lock,
+            &[
+                "rwsem_wake",
+                "__ww_mutex_lock",
+                "up",
+                "complete_all",
+                "spin_dump",
+                "atomic_long_add",
+            ],
+        ),
+        (
+            Family::Defer,
+            &[
+                "mod_timer",
+                "timer_shutdown_sync",
+                "hrtimer_cancel",
+                "cancel_delayed_work_sync",
+            ],
+        ),
+        (Family::Sched, &["__cond_resched", "do_wait_for_common"]),
+        (
+            Family::Tracked,
+            &[
+                "init_timer_key",
+                "__init_work",
+                "call_rcu",
+                "percpu_counter_destroy_many",
+            ],
+        ),
+        (
+            Family::Rcu,
+            &["synchronize_rcu", "srcu_read_lock", "__kfree_rcu_sheaf"],
+        ),
+    ] {
+        for function in functions {
+            check(function, Some(family));
+        }
+    }
+    for (family, function) in [
+        (Family::Rcu, "circular_buf_x"),
+        (Family::Tracked, "network_free"),
+        (Family::Tracked, "snd_timer_close"),
+    ] {
+        assert!(!is_helper(function, &[family]), "{function}");
+    }
+    check("bitmap_ip_add", None);
+    check("add_timer_randomness", None);
+    check("mb_find_next_zero_bit", None);
 }

@@ -95,8 +95,32 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Oops,
-        r"^(?:traps: )?PANIC: double fault|^(?:Oops: )?double fault: [0-9a-f]{4} \[#",
+        r"^(?:traps: )?PANIC: double fault",
         "PANIC: double fault in {f}",
+        Blame::Trap,
+        FAULT,
+    ),
+    when(
+        Stands::Trap,
+        rule(
+            Kind::Oops,
+            r"^(?:Oops: )?double fault: [0-9a-f]{4} \[#",
+            "PANIC: double fault in {f}",
+            Blame::Trap,
+            FAULT,
+        ),
+    ),
+    rule(
+        Kind::Oops,
+        r"^PANIC: early exception",
+        "PANIC: early exception in {f}",
+        Blame::Trap,
+        FAULT,
+    ),
+    rule(
+        Kind::Oops,
+        r"^CFI failure at (?P<f>\S+\+0x\S+)",
+        "CFI failure in {f}",
         Blame::Trap,
         FAULT,
     ),
@@ -148,11 +172,34 @@ pub(super) const RULES: &[Rule] = &[
             FAULT,
         ),
     ),
+    // mips and riscv say no more of a failed assertion.
     when(
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"(?:^|Oops: |traps: |[a-z])(divide[ _]error|invalid opcode|stack segment|int3|bounds|alignment check|segment not present|invalid TSS|overflow|coprocessor \w+|control protection|device not available|SIMD exception|debug)(?:,[^:]*)?: [0-9a-f]{4} \[#\d+\]",
+            r"^Kernel (?:bug detected|BUG) ?\[#\d+\]",
+            "kernel BUG in {f}",
+            Blame::Trap,
+            ASSERT,
+        ),
+    ),
+    // Old kernels wrote the trap's name as a symbol.
+    when(
+        Stands::Trap,
+        rule(
+            Kind::Oops,
+            r"(?:^|Oops: |traps: |[a-z])divide[ _]error(?:,[^:]*)?: [0-9a-f]{4} \[#\d+\]",
+            "divide error in {f}",
+            Blame::Trap,
+            FAULT,
+        ),
+    ),
+    // s390.
+    when(
+        Stands::Trap,
+        rule(
+            Kind::Oops,
+            r"^([a-z][a-z /-]+): [0-9a-f]{4} ilc:\d \[#\d+\]",
             "{1} in {f}",
             Blame::Trap,
             FAULT,
@@ -162,7 +209,17 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Trap,
         rule(
             Kind::Oops,
-            r"^Oops(?: -[^:]*)?: (?:.*\[#\d+\]|.*sig: \d+)",
+            r"(?:^|Oops: |traps: |[a-z])(invalid opcode|stack segment|int3|bounds|alignment check|segment not present|invalid TSS|overflow|coprocessor \w+|control protection|device not available|SIMD exception|debug)(?:,[^:]*)?: [0-9a-f]{4} \[#\d+\]",
+            "{1} in {f}",
+            Blame::Trap,
+            FAULT,
+        ),
+    ),
+    when(
+        Stands::Trap,
+        rule(
+            Kind::Oops,
+            r"^Oops(?: -[^:]*)?: (?:.*\[#\d+\]|.*sig: \d+)|^Oops(?: ?- ?[\w ,/()-]+)? ?\[#\d+\]|^[A-Z][\w ,/()-]*\bkernel\b[\w ,/()-]*\w\[#\d+\]:",
             "Oops in {f}",
             Blame::Trap,
             FAULT,
@@ -257,7 +314,7 @@ pub(super) const RULES: &[Rule] = &[
         Stands::Panic,
         rule(
             Kind::Oops,
-            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: (.*?!|.*?)(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
+            r"(?:^|[^\w\x22\x27`=(/])Kernel panic - not syncing: ((?:[\w -]+ \(device [^)]*\)(?:: )?)?(?:.*?!|.*?))(?:\.\.\.|\.|:| for .*| exitcode=.*|$)",
             "kernel panic: {1}",
             Blame::Nobody,
             &[],

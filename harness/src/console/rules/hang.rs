@@ -7,7 +7,7 @@ use crate::console::rule::{Blame, Rule, rule};
 pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Hang,
-        r"^(?:rcu: )?INFO: rcu_?\w* (?:self-)?detected (?:expedited )?stalls? on CPU",
+        r"^(?:rcu: )?INFO: rcu_?\w* (?:self-)?detected (?:expedited )?stalls?(?: on CPU|, but suppressed)",
         "INFO: rcu detected stall in {f}",
         Blame::Interrupted,
         STALL,
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Hang,
-        r"^(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog (?:detected hard LOCKUP|CPU:\d+ Hard LOCKUP)",
+        r"^(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?(?:Watchdog (?:detected hard LOCKUP|CPU:\d+ Hard LOCKUP)|CPU \d+ (?:self-detected hard|detected hard|Hard) LOCKUP)|^BUG: NMI Watchdog detected LOCKUP",
         "BUG: hard lockup in {f}",
         Blame::Entry,
         NOTICE,
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Hang,
-        r"^(?:rcu: )?INFO: rcu_tasks(?:_\w+)? detected stalls on tasks",
+        r"^(?:rcu: )?INFO: rcu_tasks(?:_\w+)? detected stalls(?: on tasks|\?)",
         "INFO: rcu detected stall in {f}",
         Blame::Interrupted,
         STALL,

@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Lockdep,
         r"^(?:\[ )?(BUG|WARNING): lock held when returning to user space",
         "{1}: lock held when returning to user space in {f}",
-        Blame::AtLine,
+        Blame::AtLineAlone,
         NOTICE,
     ),
     rule(
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Lockdep,
-        r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|bad lock \w+)",
+        r"^(?:\[ )?(BUG|WARNING): (Nested lock was not taken|bad lock \w+|chain_key collision)",
         "{1}: {2} in {f}",
         Blame::Stack,
         NOTICE,
@@ -126,6 +126,13 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         Kind::Lockdep,
+        r"^BUG: (looking up invalid subclass)",
+        "BUG: {1} in {f}",
+        Blame::Stack,
+        KEYS,
+    ),
+    rule(
+        Kind::Lockdep,
         r"^BUG: (MAX_\w+ too low!)",
         "BUG: {1}",
         Blame::Nobody,
@@ -145,6 +152,13 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Atomic,
         r"^BUG: sleeping function called from invalid context",
         "BUG: sleeping function called from invalid context in {f}",
+        Blame::Stack,
+        ATOMIC,
+    ),
+    rule(
+        Kind::Atomic,
+        r"^BUG: (assuming (?:atomic|non migratable) context|scheduling in a non-blocking section)",
+        "BUG: {1} in {f}",
         Blame::Stack,
         ATOMIC,
     ),

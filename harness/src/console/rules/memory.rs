@@ -5,6 +5,37 @@ use crate::console::Kind;
 use crate::console::rule::{Blame, Rule, Stands, rule, when};
 
 pub(super) const RULES: &[Rule] = &[
+    // A symbolizer repeats the header for each function that was inlined; the last is the kernel's own.
+    when(
+        Stands::Preface,
+        rule(
+            Kind::Kasan,
+            r"(?:^|[^\w\x22\x27`=(/])BUG: KASAN: (?:double-free or )?([a-z-]+) in (?P<f>\S+) \S+:\d+ \[inline\]",
+            "KASAN: {1}{rw} in {f}",
+            Blame::Stack,
+            NOTICE,
+        ),
+    ),
+    when(
+        Stands::Preface,
+        rule(
+            Kind::Kmsan,
+            r"(?:^|[^\w\x22\x27`=(/])BUG: KMSAN: ([a-z-]+) in (?P<f>\S+) \S+:\d+ \[inline\]",
+            "KMSAN: {1} in {f}",
+            Blame::Stack,
+            TRAVEL,
+        ),
+    ),
+    when(
+        Stands::Preface,
+        rule(
+            Kind::Kfence,
+            r"(?:^|[^\w\x22\x27`=(/])BUG: KFENCE: ([a-z -]+?) in (?P<f>\S+) \S+:\d+ \[inline\]",
+            "KFENCE: {1} in {f}",
+            Blame::Stack,
+            NOTICE,
+        ),
+    ),
     // What freed twice or freed what it should not stands above the allocator.
     rule(
         Kind::Kasan,
@@ -23,6 +54,14 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Kind::Kasan,
         r"(?:^|[^\w\x22\x27`=(/])BUG: KASAN: (?:double-free or )?([a-z-]+)(?: on address.*|\s*)$",
+        "KASAN: {1}{rw} in {f}",
+        Blame::Stack,
+        NOTICE,
+    ),
+    // As it spoke when it was new.
+    rule(
+        Kind::Kasan,
+        r"(?:^|[^\w\x22\x27`=(/])BUG: KASan: ([a-z -]+?)(?: access)?(?: in (?P<f>\S+)| on address)",
         "KASAN: {1}{rw} in {f}",
         Blame::Stack,
         NOTICE,

@@ -3,6 +3,7 @@
 mod arches;
 mod blame;
 mod faults;
+mod formats;
 mod hostile;
 mod layout;
 mod locks;
