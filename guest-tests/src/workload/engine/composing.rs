@@ -3,11 +3,13 @@
 //! A triple counts as covered only where the state was seen to be there, the operation succeeded, and
 //! the pressure had its effect on the very pages: they went to swap, got other frames, or came back.
 
+use super::heir::Child;
 use super::owner::{Owner, Stopped};
-use super::region::Kind;
+use super::region::{Kind, Region};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
-use super::triple::{Operation, Press, State};
+use super::triple::{Batch, Operation, Press, State};
+use crate::sys::field::PLOT_PAGES;
 use crate::sys::pagemap::Entry;
 use crate::sys::soft_dirty;
 use crate::workload::CaseError;
@@ -43,40 +45,101 @@ impl Scene {
     }
 }
 
+/// A triple under way.
+struct Composition {
+    state: State,
+    operation: Operation,
+    scene: Scene,
+    child: Option<Child>,
+    /// The state was seen to be there.
+    is_there: bool,
+    /// The operation waits until after the pressure.
+    is_due: bool,
+    /// It succeeded.
+    done: bool,
+    /// Since when all of its pages said that they are soft-dirty: from then on they must say so as long as nobody clears the
+    /// bits.
+    soft_dirty: Option<soft_dirty::Since>,
+}
+
 impl Owner<'_> {
-    /// Composes the next triple.
+    /// Composes the next triples, which are under one pressure.
     ///
     /// # Errors
     /// A mismatch, and calls that failed that must not.
-    pub fn next_triple(&mut self) -> Result<(), Stopped> {
-        let triple = {
+    pub fn next_triples(&mut self) -> Result<(), Stopped> {
+        let Batch { press, acts } = {
             let mut coming = self.engine.triples.lock().unwrap_or_else(PoisonError::into_inner);
-            coming.next_triple()
+            coming.next_batch()
         };
-        let mut scene = self.scene(triple.1);
-        let (at, range) = (scene.at, scene.range.clone());
+        let mut all: Vec<Composition> = Vec::new();
+        // What is collapsed is nobody else's any more: other compositions stay away from where that is done.
+        let collapses = acts.iter().any(|act| act.1 == Operation::Collapse);
+        for (state, operation) in acts {
+            let scene = self.scene(operation, collapses, &all);
+            let composition = self.begin(state, operation, scene)?;
+            all.push(composition);
+        }
+        let pressed = self.press(press, &all)?;
+        // The last first: what others store ends a protection.
+        for (composition, pressed) in all.into_iter().zip(pressed).rev() {
+            let triple = (composition.state, composition.operation, press);
+            if self.finish(composition)? && pressed {
+                self.engine.coverage.note(triple);
+            }
+            if let Some((_, lane)) = self.around {
+                lane.beat();
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings pages into a state, and does half of the operations.
+    fn begin(&mut self, state: State, operation: Operation, scene: Scene) -> Result<Composition, Stopped> {
         for act in [Act::Unprotect, Act::Store] {
             self.carry_out(scene.step(act))?;
         }
-        let child = if triple.0 == State::Shared {
-            self.fork_child(at, range.clone())?
+        let child = if state == State::Shared {
+            self.fork_child(scene.at, scene.range.clone())?
         } else {
             None
         };
-        let is_there = self.establish(triple.0, &scene, child.is_some())?;
-        // Pages that say so from here on must say so as long as nobody clears the bits.
+        let is_there = self.establish(state, &scene, child.is_some())?;
         let since = soft_dirty::Since::now();
         let is_soft_dirty =
-            triple.0 == State::SoftDirty && self.looks(&scene)?.iter().all(|entry| entry.soft_dirty());
-        let presses_first = self.rng.next_u32().is_multiple_of(2);
-        let mut pressed = false;
-        if presses_first {
-            pressed = self.press(triple.2, &scene)?;
+            state == State::SoftDirty && self.looks(&scene)?.iter().all(|entry| entry.soft_dirty());
+        let mut composition = Composition {
+            state,
+            operation,
+            scene,
+            child,
+            is_there,
+            is_due: true,
+            done: false,
+            soft_dirty: is_soft_dirty.then_some(since),
+        };
+        if self.rng.next_u32().is_multiple_of(2) {
+            self.operate(&mut composition)?;
         }
-        let done = self.operate(triple.1, &mut scene, child.is_some())?;
-        if !presses_first {
-            pressed = self.press(triple.2, &scene)?;
+        Ok(composition)
+    }
+
+    /// Does the operation, where it is due, and looks at what has become of the pages; tells whether they were in the state
+    /// and the operation succeeded.
+    fn finish(&mut self, mut composition: Composition) -> Result<bool, Stopped> {
+        if composition.is_due {
+            self.operate(&mut composition)?;
         }
+        let Composition {
+            operation,
+            scene,
+            child,
+            is_there,
+            done,
+            soft_dirty,
+            ..
+        } = composition;
+        let (at, range) = (scene.at, scene.range.clone());
         if let Some(child) = child {
             let seen = self.end_child(at, child)?;
             if scene.moved > 0 && seen == range.len() {
@@ -84,8 +147,11 @@ impl Owner<'_> {
             }
         }
         self.unguard()?;
-        if is_soft_dirty && triple.1 != Operation::ClearRefs {
-            let kept: Vec<usize> = scene.kept(triple.1).collect();
+        if let Some(since) = composition
+            .soft_dirty
+            .filter(|_| operation != Operation::ClearRefs)
+        {
+            let kept: Vec<usize> = scene.kept(operation).collect();
             self.check_soft_dirty(at, &kept, since)?;
         }
         self.verify(at, range)?;
@@ -93,26 +159,32 @@ impl Owner<'_> {
         for act in [Act::Store, Act::PageOut, Act::Verify] {
             self.carry_out(scene.step(act))?;
         }
-        if is_there && done && pressed {
-            self.engine.coverage.note(triple);
-        }
-        Ok(())
+        Ok(is_there && done)
     }
 
-    /// Chooses pages: splits and collapses need memory that may have huge pages.
-    fn scene(&mut self, operation: Operation) -> Scene {
+    /// Chooses pages that no other composition has: splits and collapses need memory that may have huge pages.
+    fn scene(&mut self, operation: Operation, collapses: bool, others: &[Composition]) -> Scene {
         let is_large = matches!(operation, Operation::Split | Operation::Collapse);
-        let wanted = |kind: Kind| kind == Kind::Large || (kind == Kind::Small && !is_large);
+        let wanted = |region: &Region| match region.kind {
+            Kind::Large if region.pages() == PLOT_PAGES => !collapses || operation == Operation::Collapse,
+            Kind::Large => operation != Operation::Collapse,
+            Kind::Small => !is_large,
+            Kind::Shared | Kind::PrivateFile | Kind::Disk => false,
+        };
         let fit: Vec<usize> = (0..self.regions.len())
-            .filter(|&at| wanted(self.regions[at].kind))
-            .filter(|&at| operation != Operation::Collapse || self.regions[at].pages() == 512)
+            .filter(|&at| wanted(&self.regions[at]))
             .collect();
-        let at = fit[self.rng.next_u64() as usize % fit.len()];
-        let start = self.rng.next_u64() as usize % (self.regions[at].pages() - PAGES);
-        Scene {
-            at,
-            range: start..start + PAGES,
-            moved: 0,
+        loop {
+            let at = fit[self.rng.next_u64() as usize % fit.len()];
+            let start = self.rng.next_u64() as usize % (self.regions[at].pages() - PAGES);
+            let range = start..start + PAGES;
+            let meets = |other: &Composition| {
+                let scene = &other.scene;
+                scene.at == at && scene.range.start < range.end && range.start < scene.range.end
+            };
+            if !others.iter().any(meets) {
+                return Scene { at, range, moved: 0 };
+            }
         }
     }
 
@@ -164,37 +236,64 @@ impl Owner<'_> {
         }
     }
 
-    /// Presses on the pages; tells whether it had an effect on one of them.
-    fn press(&mut self, press: Press, scene: &Scene) -> Result<bool, Stopped> {
-        let before = self.looks(scene)?;
+    /// Presses on all of them; tells of each whether it had an effect on one of its pages.
+    fn press(&mut self, press: Press, all: &[Composition]) -> Result<Vec<bool>, Stopped> {
+        let before = self.all_looks(all)?;
+        if matches!(press, Press::Reclaim | Press::Swapoff) {
+            for composition in all {
+                self.carry_out(composition.scene.step(Act::PageOut))?;
+            }
+        }
+        let Some(Composition { scene, .. }) = all.first() else {
+            return Ok(Vec::new());
+        };
         match press {
             Press::Reclaim => {
-                self.carry_out(scene.step(Act::PageOut))?;
                 self.carry_out(scene.step(Act::Reclaim))?;
-                Ok(self
-                    .looks(scene)?
-                    .iter()
-                    .any(|e| e.swapped() || *e == Entry::default()))
+                let is_away = |e: &Entry| e.swapped() || *e == Entry::default();
+                let after = self.all_looks(all)?;
+                Ok(after.iter().map(|looks| looks.iter().any(is_away)).collect())
             }
             Press::Migration => {
                 self.carry_out(scene.step(Act::Compact))?;
                 let moved = |(was, is): (&Entry, &Entry)| {
                     was.frame().is_some() && is.frame().is_some() && was.frame() != is.frame()
                 };
-                Ok(before.iter().zip(&self.looks(scene)?).any(moved))
+                let after = self.all_looks(all)?;
+                let pairs = before.iter().zip(&after);
+                Ok(pairs.map(|(was, is)| was.iter().zip(is).any(moved)).collect())
             }
             Press::Swapoff => {
-                self.carry_out(scene.step(Act::PageOut))?;
-                let away = self.looks(scene)?.iter().any(|e| e.swapped());
+                let away = self.all_looks(all)?;
                 self.engine.log.note(self.number, scene.step(Act::SwapCycle));
                 let cycled = self.swap_cycle()?;
-                Ok(away && cycled)
+                let was_away = |looks: &Vec<Entry>| cycled && looks.iter().any(|e| e.swapped());
+                Ok(away.iter().map(was_away).collect())
             }
         }
     }
 
-    /// Does the operation; tells whether it succeeded.
-    fn operate(&mut self, operation: Operation, scene: &mut Scene, is_shared: bool) -> Result<bool, Stopped> {
+    fn all_looks(&self, all: &[Composition]) -> Result<Vec<Vec<Entry>>, Stopped> {
+        all.iter()
+            .map(|composition| self.looks(&composition.scene))
+            .collect()
+    }
+
+    /// Does a composition's operation.
+    fn operate(&mut self, composition: &mut Composition) -> Result<(), Stopped> {
+        let is_shared = composition.child.is_some();
+        composition.done = self.try_to_operate(composition.operation, &mut composition.scene, is_shared)?;
+        composition.is_due = false;
+        Ok(())
+    }
+
+    /// Does an operation; tells whether it succeeded.
+    fn try_to_operate(
+        &mut self,
+        operation: Operation,
+        scene: &mut Scene,
+        is_shared: bool,
+    ) -> Result<bool, Stopped> {
         let half = Scene {
             at: scene.at,
             range: scene.range.start..scene.range.start + PAGES / 2,

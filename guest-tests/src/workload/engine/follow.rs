@@ -97,17 +97,15 @@ impl Owner<'_> {
         Ok(())
     }
 
-    /// Stores the next number when the witness has read the page, tells it, and has it read again; tells whether it came
-    /// to read.
+    /// Stores the next number when the witness has read the page or does not come, tells it, and has it read again; tells
+    /// whether it came to read.
     fn store_next(&self, witness: &Witness, at: usize, tally: Tally, stored: &mut u64) -> bool {
-        if !witness.has_looked() {
-            return false;
-        }
+        let came = witness.has_looked();
         *stored += 1;
         let plot = self.regions[at].plot();
         self.engine.field.poke(plot, tally.page, tally.word, *stored);
         witness.tell(*stored);
-        witness.has_looked()
+        came && witness.has_looked()
     }
 
     /// Judges what the witness read of numbers up to one, and what the owner reads itself.

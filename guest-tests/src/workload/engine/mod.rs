@@ -60,8 +60,8 @@ pub const REGIONS: [(Kind, usize); 6] = [
 const FIRST_PAGE: u32 = 0x8_0000;
 /// Page numbers of one owner.
 const OWNER_PAGES: u32 = 0x1000;
-/// One step in so many starts a triple.
-const TRIPLE_EVERY: u32 = 16;
+/// One step in so many starts triples.
+const TRIPLES_EVERY: u32 = 40;
 /// One step in so many is watched by the owner's witness, where something is promised of it.
 const WATCHED_EVERY: u32 = 4;
 /// Steps between two looks at everything that an owner has.
@@ -234,8 +234,8 @@ impl Engine {
             } else {
                 owner.carry_out(step)?;
             }
-            if rng.next_u32().is_multiple_of(TRIPLE_EVERY) {
-                owner.next_triple()?;
+            if rng.next_u32().is_multiple_of(TRIPLES_EVERY) {
+                owner.next_triples()?;
             }
             steps += 1;
             if steps.is_multiple_of(SURVEY_EVERY) {

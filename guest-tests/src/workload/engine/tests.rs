@@ -51,8 +51,8 @@ proptest! {
     fn triples_hold_without_pressure_too(seed: u64) {
         let engine = engine(1, seed);
         let mut owner = owner(&engine, seed);
-        for _ in 0..20 {
-            let outcome = owner.next_triple();
+        for _ in 0..8 {
+            let outcome = owner.next_triples();
             prop_assert!(outcome.is_ok(), "{outcome:?} {:?}\n{}", owner.found, engine.log.text());
         }
     }

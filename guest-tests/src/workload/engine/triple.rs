@@ -4,11 +4,11 @@
 
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Triples of other pressures between two that switch swap off, which costs much more.
-const BETWEEN_SWAPOFFS: usize = 8;
+/// Triples that are under one pressure together: it costs more than they do.
+const TOGETHER: usize = 4;
 
 /// What a page is like when the operation comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,17 +65,20 @@ pub enum Press {
     Swapoff,
 }
 
+/// In the order in which those of one pressure are established: what is written after a fork is not shared, clearing
+/// soft-dirty bits concerns all, and a store to any page ends the protection of another.
 const STATES: [State; 9] = [
+    State::Shared,
     State::Clean,
     State::Dirty,
     State::Redirtied,
     State::LazyFree,
     State::Exclusive,
-    State::Shared,
     State::SoftDirty,
     State::Zero,
     State::WriteProtected,
 ];
+const PRESSES: [Press; 3] = [Press::Reclaim, Press::Migration, Press::Swapoff];
 const OPERATIONS: [Operation; 8] = [
     Operation::Mprotect,
     Operation::Mremap,
@@ -96,7 +99,7 @@ pub fn all() -> Vec<Triple> {
     let mut all = Vec::new();
     for state in STATES {
         for operation in OPERATIONS {
-            for press in [Press::Reclaim, Press::Migration, Press::Swapoff] {
+            for press in PRESSES {
                 all.push((state, operation, press));
             }
         }
@@ -132,11 +135,20 @@ impl Coverage {
     }
 }
 
+/// Triples of one pressure.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Batch {
+    /// The pressure.
+    pub press: Press,
+    /// States, each at most once and in the order in which they are established, and what is done to each.
+    pub acts: Vec<(State, Operation)>,
+}
+
 /// The triples to come: all in the order that the seed draws, then all again in another one.
 #[derive(Debug)]
 pub struct Queue {
     rng: Pcg64Mcg,
-    coming: VecDeque<Triple>,
+    coming: Vec<Batch>,
 }
 
 impl Queue {
@@ -145,32 +157,53 @@ impl Queue {
     pub fn new(seed: u64) -> Self {
         Self {
             rng: Pcg64Mcg::seed_from_u64(seed ^ 0x7219_1e00),
-            coming: VecDeque::new(),
+            coming: Vec::new(),
         }
     }
 
-    /// The next one.
-    pub fn next_triple(&mut self) -> Triple {
+    /// The next ones.
+    pub fn next_batch(&mut self) -> Batch {
         if self.coming.is_empty() {
             self.refill();
         }
-        self.coming
-            .pop_front()
-            .unwrap_or((State::Dirty, Operation::ForkExit, Press::Reclaim))
+        self.coming.pop().unwrap_or(Batch {
+            press: Press::Reclaim,
+            acts: vec![(State::Dirty, Operation::ForkExit)],
+        })
     }
 
     fn refill(&mut self) {
-        let mut all = all();
-        for at in (1..all.len()).rev() {
-            all.swap(at, self.rng.next_u64() as usize % (at + 1));
+        let batches = (STATES.len() * OPERATIONS.len()).div_ceil(TOGETHER);
+        let mut of_press = PRESSES.map(|press| {
+            let mut all = vec![
+                Batch {
+                    press,
+                    acts: Vec::new()
+                };
+                batches
+            ];
+            // A state's operations go to as many batches one after the other, so that none has it twice.
+            let mut next = self.rng.next_u64() as usize;
+            for state in STATES {
+                let mut operations = OPERATIONS;
+                shuffle(&mut operations, &mut self.rng);
+                for operation in operations {
+                    all[next % batches].acts.push((state, operation));
+                    next = next.wrapping_add(1);
+                }
+            }
+            shuffle(&mut all, &mut self.rng);
+            all
+        });
+        for _ in 0..batches {
+            self.coming.extend(of_press.iter_mut().filter_map(Vec::pop));
         }
-        let (mut dear, mut cheap): (VecDeque<_>, VecDeque<_>) =
-            all.into_iter().partition(|t| t.2 == Press::Swapoff);
-        while !cheap.is_empty() || !dear.is_empty() {
-            let n = BETWEEN_SWAPOFFS.min(cheap.len());
-            self.coming.extend(cheap.drain(..n));
-            self.coming.extend(dear.pop_front());
-        }
+    }
+}
+
+fn shuffle<T>(all: &mut [T], rng: &mut Pcg64Mcg) {
+    for at in (1..all.len()).rev() {
+        all.swap(at, rng.next_u64() as usize % (at + 1));
     }
 }
 
@@ -182,8 +215,21 @@ mod tests {
     #[test]
     fn a_queue_meets_every_triple_once_a_round_in_an_order_of_its_own() {
         let round = |seed| {
-            let mut queue = Queue::new(seed);
-            (0..all().len()).map(|_| queue.next_triple()).collect::<Vec<_>>()
+            let (mut queue, mut round) = (Queue::new(seed), Vec::new());
+            while round.len() < all().len() {
+                let Batch { press, acts } = queue.next_batch();
+                assert!(acts.len() <= TOGETHER);
+                let place = |act: &(State, _)| STATES.iter().position(|state| *state == act.0);
+                assert!(
+                    acts.is_sorted_by(|one, next| place(one) < place(next)),
+                    "{acts:?}"
+                );
+                round.extend(
+                    acts.into_iter()
+                        .map(|(state, operation)| (state, operation, press)),
+                );
+            }
+            round
         };
         assert_eq!(round(1).into_iter().collect::<BTreeSet<_>>().len(), all().len());
         assert_eq!(all().len(), 9 * 8 * 3);

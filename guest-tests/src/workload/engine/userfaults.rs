@@ -189,7 +189,7 @@ impl Owner<'_> {
         self.store(at, range.clone())?;
         let region = &self.regions[at];
         let can_be_huge = region.kind == Kind::Large && region.pages() == PLOT_PAGES;
-        if can_be_huge && self.rng.next_u32().is_multiple_of(2) {
+        if can_be_huge && !self.rng.next_u32().is_multiple_of(4) {
             return self.write_protect_whole(at, range);
         }
         if !self.guard(at, range.clone())? {

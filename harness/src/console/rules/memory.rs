@@ -168,6 +168,14 @@ pub(super) const RULES: &[Rule] = &[
         Blame::Nobody,
         &[],
     ),
+    // A swap slot that nobody has was freed.
+    rule(
+        Kind::Oops,
+        r"^_?swap_info_get: Unused swap offset entry ",
+        "swap_info_get: Unused swap offset entry",
+        Blame::Nobody,
+        &[],
+    ),
     rule(
         Kind::Oops,
         r"^BUG: non-zero (\S+ ?\S*) on freeing mm: (-?\d+)",

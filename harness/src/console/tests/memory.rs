@@ -105,6 +105,10 @@ fn pages_slabs_and_swap() {
     let rss = "BUG: Bad rss-counter state mm:00000000deadbeef type:MM_ANONPAGES val:3";
     check(rss, ("BUG: Bad rss-counter state MM_ANONPAGES", "oops", None));
     check(
+        "swap_info_get: Unused swap offset entry 00000217",
+        ("swap_info_get: Unused swap offset entry", "oops", None),
+    );
+    check(
         "BUG: non-zero pgtables_bytes on freeing mm: 4096",
         ("BUG: non-zero pgtables_bytes on freeing mm", "oops", None),
     );
