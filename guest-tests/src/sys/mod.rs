@@ -29,6 +29,7 @@ pub mod memfile;
 pub mod memory;
 pub mod pagemap;
 pub mod peek;
+pub mod pins;
 pub mod proc;
 pub mod process;
 pub mod racepoint;

@@ -9,6 +9,7 @@ use super::region::{Kind, Region};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
 use super::triple::{Batch, Operation, Press, State};
+use crate::model::{Content, Holds};
 use crate::sys::field::PLOT_PAGES;
 use crate::sys::pagemap::Entry;
 use crate::sys::soft_dirty;
@@ -147,11 +148,10 @@ impl Owner<'_> {
             }
         }
         self.unguard()?;
-        if let Some(since) = composition
-            .soft_dirty
-            .filter(|_| operation != Operation::ClearRefs)
-        {
-            let kept: Vec<usize> = scene.kept(operation).collect();
+        if let Some(since) = soft_dirty.filter(|_| operation != Operation::ClearRefs) {
+            // What was moved and did not come back was dropped: see `move_there_and_back`.
+            let stayed = |page: &usize| self.regions[at].state(*page).content != Content::Is(Holds::Hole);
+            let kept: Vec<usize> = scene.kept(operation).filter(stayed).collect();
             self.check_soft_dirty(at, &kept, since)?;
         }
         self.verify(at, range)?;

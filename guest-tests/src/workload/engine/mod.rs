@@ -14,6 +14,7 @@ mod follow;
 mod heir;
 pub mod log;
 pub mod owner;
+mod pinned;
 mod promise;
 pub mod region;
 pub mod replay;

@@ -13,6 +13,7 @@ use crate::sys::arena::PageWords;
 use crate::sys::board::Lane;
 use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use crate::sys::pagemap::{Entry, Pagemap};
+use crate::sys::pins::Pins;
 use crate::sys::soft_dirty;
 use crate::workload::CaseError;
 use crate::workload::antagonist::{Ground, swap_cycle};
@@ -56,6 +57,8 @@ pub struct Owner<'a> {
     pub(super) witness: Option<&'a Witness>,
     /// Whether the kernel has the bits.
     pub(super) has_soft_dirty: bool,
+    /// What pins pages; none where the kernel has no io_uring, or forbids it.
+    pub(super) pins: Option<Pins>,
 }
 
 impl<'a> Owner<'a> {
@@ -97,6 +100,7 @@ impl<'a> Owner<'a> {
             guard: None,
             witness: None,
             has_soft_dirty: false,
+            pins: Pins::open().ok(),
         };
         owner.has_soft_dirty = owner.finds_soft_dirty()?;
         Ok(owner)
@@ -135,7 +139,7 @@ impl<'a> Owner<'a> {
         let is_for_anonymous = is(&[Act::Splice, Act::SoftDirty, Act::Move]);
         let act = if kind == Kind::Shared && is_for_anonymous {
             Act::WriteProtect
-        } else if kind == Kind::Disk && (is_for_anonymous || is(&[Act::Free, Act::WriteProtect])) {
+        } else if kind == Kind::Disk && (is_for_anonymous || is(&[Act::Free, Act::WriteProtect, Act::Pin])) {
             Act::FileRead
         } else if kind == Kind::PrivateFile && (is_for_anonymous || act == Act::WriteProtect)
             || is_file && act == Act::Free
@@ -184,6 +188,7 @@ impl<'a> Owner<'a> {
             Act::NoHuge => Ok(self.regions[at].advise_size(&self.engine.field, Ask::NoHuge)?),
             Act::Move => self.move_there_and_back(at, few).map(drop),
             Act::WriteProtect => self.write_protect(at, few),
+            Act::Pin => self.pin(at, &few),
             Act::Reclaim => self.reclaim(),
             Act::Compact => Ok(crate::workload::antagonist::compact()?),
             Act::SwapCycle => self.swap_cycle().map(drop),

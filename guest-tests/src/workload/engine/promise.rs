@@ -74,6 +74,7 @@ impl Promise {
             | Act::NoHuge
             | Act::Move
             | Act::WriteProtect
+            | Act::Pin
             | Act::Reclaim
             | Act::Compact
             | Act::SwapCycle => None,

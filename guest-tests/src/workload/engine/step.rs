@@ -72,6 +72,8 @@ pub enum Act {
     Move,
     /// Pages are written, write-protected (UFFDIO_WRITEPROTECT), paged out and read back.
     WriteProtect,
+    /// Pages are pinned for input and output, which the kernel makes while they are disturbed.
+    Pin,
     /// memory.reclaim of the group.
     Reclaim,
     /// Compaction of all memory.
@@ -82,7 +84,7 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Store,
         Self::Touch,
         Self::Verify,
@@ -111,6 +113,7 @@ impl Act {
         Self::NoHuge,
         Self::Move,
         Self::WriteProtect,
+        Self::Pin,
         Self::Reclaim,
         Self::Compact,
         Self::SwapCycle,
@@ -148,6 +151,7 @@ impl Act {
             Self::NoHuge => "nohuge",
             Self::Move => "uffdmove",
             Self::WriteProtect => "uffdwp",
+            Self::Pin => "pin",
             Self::Reclaim => "reclaim",
             Self::Compact => "compact",
             Self::SwapCycle => "swapcycle",
@@ -202,23 +206,23 @@ impl Mix {
     }
 
     /// Weights, in the order of [`Act::ALL`]. The last two cost much: triples and antagonists have them.
-    fn weights(self) -> [u16; 31] {
+    fn weights(self) -> [u16; 32] {
         match self {
             Self::Balanced => [
-                24, 4, 20, 4, 4, 20, 3, 3, 3, 3, 1, 6, 3, 2, 3, 2, 2, 2, 3, 3, 1, 4, 4, 3, 1, 1, 3, 5, 3, 0,
-                0,
-            ],
-            Self::Destructive => [
-                24, 6, 20, 12, 12, 16, 2, 2, 3, 3, 1, 5, 2, 2, 2, 2, 3, 1, 2, 8, 3, 5, 3, 2, 1, 1, 3, 2, 2,
+                24, 4, 20, 4, 4, 20, 3, 3, 3, 3, 1, 6, 3, 2, 3, 2, 2, 2, 3, 3, 1, 4, 4, 3, 1, 1, 3, 5, 4, 3,
                 0, 0,
             ],
+            Self::Destructive => [
+                24, 6, 20, 12, 12, 16, 2, 2, 3, 3, 1, 5, 2, 2, 2, 2, 3, 1, 2, 8, 3, 5, 3, 2, 1, 1, 3, 2, 4,
+                2, 0, 0,
+            ],
             Self::Swapping => [
-                24, 3, 20, 2, 3, 40, 6, 8, 3, 3, 0, 4, 2, 1, 2, 1, 3, 2, 3, 2, 1, 4, 4, 4, 0, 0, 4, 5, 10, 0,
-                0,
+                24, 3, 20, 2, 3, 40, 6, 8, 3, 3, 0, 4, 2, 1, 2, 1, 3, 2, 3, 2, 1, 4, 4, 4, 0, 0, 4, 5, 4, 10,
+                0, 0,
             ],
             Self::Huge => [
-                20, 4, 16, 6, 5, 12, 2, 2, 3, 3, 6, 8, 4, 3, 5, 4, 3, 2, 3, 5, 3, 3, 3, 2, 4, 1, 3, 5, 2, 0,
-                0,
+                20, 4, 16, 6, 5, 12, 2, 2, 3, 3, 6, 8, 4, 3, 5, 4, 3, 2, 3, 5, 3, 3, 3, 2, 4, 1, 3, 5, 4, 2,
+                0, 0,
             ],
         }
     }

@@ -51,6 +51,8 @@ impl Owner<'_> {
         if let Some((ground, _)) = self.around {
             ground.stop.set();
             ground.env.find(seen, title, context)?;
+        } else {
+            eprintln!("{title} {context:?}");
         }
         Err(Stopped::Found)
     }

@@ -147,6 +147,39 @@ fn a_promise_that_does_not_hold_on_another_cpu_is_told() {
 }
 
 #[test]
+fn a_pinned_page_that_is_another_one_afterwards_is_told() {
+    use crate::model::Class;
+    use crate::sys::field::Ask;
+    let engine = engine(1, 1);
+    let mut owner = owner(&engine, 1);
+    let Some(mut pins) = owner.pins.take() else {
+        eprintln!("this kernel has no io_uring, or forbids it");
+        return;
+    };
+    owner.carry_out(step("0:0+4store")).unwrap();
+    let plot = owner.regions[0].plot();
+    pins.pin(&engine.field, plot, &(0..2)).unwrap();
+    owner.fill(&mut pins, 0, &(0..2)).unwrap();
+    owner.carry_out(step("0:0+2verify")).unwrap();
+    owner.carry_out(step("0:0+2store")).unwrap();
+    owner.drain(&mut pins, 0, &(0..2)).unwrap();
+    // Another page of the same content, as if it had been collapsed or migrated.
+    let mut page = [0; crate::sys::arena::PAGE_WORDS];
+    engine.field.read(plot, 1, &mut page);
+    engine.field.ask(plot, 1..2, Ask::DontNeed).unwrap();
+    engine.field.write(plot, 1, &page);
+    owner.drain(&mut pins, 0, &(0..2)).unwrap();
+    owner.fill(&mut pins, 0, &(0..2)).unwrap();
+    assert!(matches!(
+        owner.carry_out(step("0:0+2verify")),
+        Err(Stopped::Found)
+    ));
+    assert_eq!(owner.found[0].class, Class::Stale);
+    owner.carry_out(step("0:0+2store")).unwrap();
+    assert!(matches!(owner.drain(&mut pins, 0, &(0..2)), Err(Stopped::Found)));
+}
+
+#[test]
 fn every_act_is_carried_out_on_every_region() {
     carry_everything_out(1);
     // With a file on a disk.

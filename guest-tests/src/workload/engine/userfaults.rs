@@ -210,7 +210,10 @@ impl Owner<'_> {
     }
 
     /// Collapses a region; tells whether it is huge, or the kernel would not.
-    fn collapsed(&mut self, at: usize) -> Result<bool, Stopped> {
+    ///
+    /// # Errors
+    /// Those of the kernel that are no refusal.
+    pub(super) fn collapsed(&mut self, at: usize) -> Result<bool, Stopped> {
         match self.collapse(at) {
             Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Collapse, &e) => Ok(false),
             other => other.map(|()| true),
@@ -334,10 +337,28 @@ impl Owner<'_> {
         }
         let left = self.move_back(uffd, at, moved)?;
         if !left.is_empty() {
+            self.check_left(at, left.clone())?;
             self.judge_at(at, there, left.clone())?;
             self.regions[at].apply(left, Op::DontNeed);
         }
         Ok(self.engine.field.clear(there)?)
+    }
+
+    /// Checks that pages that UFFDIO_MOVE did not tell of are not where it was to move them.
+    fn check_left(&mut self, at: usize, left: Range<usize>) -> Result<(), Stopped> {
+        let mut untold = 0;
+        for page in left.clone() {
+            // Zeros may have come by themselves: a collapse fills what is empty.
+            let plot = self.regions[at].plot();
+            self.engine.field.read(plot, page, &mut self.data);
+            untold += usize::from(self.data.iter().any(|word| *word != 0));
+        }
+        if untold == 0 {
+            return Ok(());
+        }
+        let what = "pages that UFFDIO_MOVE moved, and pages that it told of".to_owned();
+        let context = self.context(at, left.start, None);
+        self.disagree(what, untold, 0, context)
     }
 
     /// Tells of pages that were moved while a child shared them, and was to the end.
