@@ -227,7 +227,9 @@ fn a_patch_of_a_series_is_named() {
     let Some(_alone) = alone(false) else { return };
     let bench = Bench::new();
     let mbox = series(&bench, 8, 5, QUICK.0, QUICK.1);
-    let answer = bisect(&bench, &["--series", &mbox, "--case", "collapse"], None);
+    // It shows as wrong data and as a wrong count of pages, which are different bugs unless one says so.
+    let args = ["--series", &mbox, "--case", "collapse", "--any"];
+    let answer = bisect(&bench, &args, None);
     assert_eq!(named(&answer), ["5"], "{answer:#}");
     assert_eq!(held(&answer), ["yes", "yes", "yes"], "{answer:#}");
 }

@@ -128,7 +128,7 @@ static RULES: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
 /// Words of which every header has at least one.
 static WORDS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"BUG|WARNING|INFO|SYZF|CFI failure|\[#\d|UBSAN|fault|error|panic|nable to handle|PANIC|stack|corruption|Oops|Unhandled|Alignment|kmemleak|ecompress|lockup|LOCKUP|Busy inodes|file count|become free|overflow|DEBUG_LOCKS|out of bounds|called `|invalid opcode|bounds|alignment|segment|invalid TSS|coprocessor|device not|SIMD|debug:|control protection|int3",
+        r"BUG|WARNING|INFO|SYZF|CFI failure|\[#\d|UBSAN|fault|error|panic|nable to handle|PANIC|stack|corruption|Oops|Unhandled|Alignment|kmemleak|ecompress|lockup|LOCKUP|Busy inodes|Unused swap|file count|become free|overflow|DEBUG_LOCKS|out of bounds|called `|invalid opcode|bounds|alignment|segment|invalid TSS|coprocessor|device not|SIMD|debug:|control protection|int3",
     )
     .expect("the word list compiles")
 });
