@@ -11,6 +11,7 @@
 
 mod composing;
 mod follow;
+mod guard;
 mod heir;
 pub mod log;
 pub mod owner;

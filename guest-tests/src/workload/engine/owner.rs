@@ -1,11 +1,12 @@
 //! An owner: carries steps out on its own regions, and knows after each what every page may hold.
 
+use super::guard::Guard;
 use super::heir::Heir;
 use super::promise::emptied;
 use super::region::{Kind, Region, buffer};
 use super::step::{Act, Step};
 use super::telling::is_refusal;
-use super::userfaults::Guard;
+
 use super::witness::Witness;
 use super::{Engine, REGIONS, first_page};
 use crate::model::{Mismatch, Op};
@@ -298,6 +299,17 @@ impl<'a> Owner<'a> {
             .ask(region.plot(), 0..region.pages(), Ask::Collapse);
         region.apply(0..region.pages(), Op::Collapse);
         Ok(outcome?)
+    }
+
+    /// Collapses a region; tells whether it is huge, or the kernel would not.
+    ///
+    /// # Errors
+    /// Those of the kernel that are no refusal.
+    pub(super) fn collapsed(&mut self, at: usize) -> Result<bool, Stopped> {
+        match self.collapse(at) {
+            Err(Stopped::Case(CaseError::Sys(e))) if is_refusal(Act::Collapse, &e) => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     fn protect(&mut self, at: usize, range: Range<usize>, act: Act) -> Done {
