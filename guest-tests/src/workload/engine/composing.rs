@@ -80,17 +80,17 @@ impl Owner<'_> {
             let scene = self.scene(operation, collapses, &all);
             let composition = self.begin(state, operation, scene)?;
             all.push(composition);
+            self.beat();
         }
         let pressed = self.press(press, &all)?;
+        self.beat();
         // The last first: what others store ends a protection.
         for (composition, pressed) in all.into_iter().zip(pressed).rev() {
             let triple = (composition.state, composition.operation, press);
             if self.finish(composition)? && pressed {
                 self.engine.coverage.note(triple);
             }
-            if let Some((_, lane)) = self.around {
-                lane.beat();
-            }
+            self.beat();
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ impl Owner<'_> {
             for _ in 0..1 + owner.rng.next_u32() % STORES_MAX {
                 witness.tell(0);
                 owner.map_anew(at, tally.page)?;
+                owner.beat();
                 if !owner.store_next(witness, at, tally, &mut stored) {
                     break;
                 }

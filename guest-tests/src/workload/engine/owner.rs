@@ -196,6 +196,13 @@ impl<'a> Owner<'a> {
         }
     }
 
+    /// Tells that it goes on: one act may be many calls.
+    pub(super) fn beat(&self) {
+        if let Some((_, lane)) = self.around {
+            lane.beat();
+        }
+    }
+
     /// Makes pages accessible, where they are not.
     pub(super) fn open(&mut self, at: usize, range: Range<usize>, wanted: Access) -> Done {
         let region = &mut self.regions[at];

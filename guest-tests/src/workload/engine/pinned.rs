@@ -48,6 +48,7 @@ impl Owner<'_> {
             self.verify(at, pages.clone())?;
             self.store(at, pages.clone())?;
             self.drain(pins, at, pages)?;
+            self.beat();
         }
         for child in children {
             self.end_child(at, child)?;

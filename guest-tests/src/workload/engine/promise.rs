@@ -287,6 +287,7 @@ impl Owner<'_> {
         let field = &engine.field;
         let uffd = self.armed(at);
         for _ in 0..1 + self.rng.next_u32() % COMINGS_MAX {
+            self.beat();
             // What is refused changes nothing.
             let _ = field.ask(plot, one.clone(), Ask::PageOut);
             match (self.rng.next_u32() % 8, uffd) {
