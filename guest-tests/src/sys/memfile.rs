@@ -48,6 +48,19 @@ impl MemFile {
         fallocate(&self.fd, flags, at as u64, len as u64).doing(|| format!("punching pages {pages:?}"))
     }
 
+    /// Writes one page with `pwrite`.
+    ///
+    /// # Errors
+    /// Those of `pwrite`, and a page that was written in part.
+    pub fn write(&self, page: usize, content: &[u8; PAGE_LEN]) -> Result<()> {
+        let doing = || format!("writing page {page} of a memfd");
+        match rustix::io::pwrite(&self.fd, &content[..], (page * PAGE_LEN) as u64) {
+            Ok(PAGE_LEN) => Ok(()),
+            Ok(n) => Err(SysError::content(doing(), format!("only {n} bytes went"))),
+            Err(e) => Err(e).doing(doing),
+        }
+    }
+
     /// Reads one page with `pread`.
     ///
     /// # Errors
@@ -72,6 +85,9 @@ mod tests {
         let mut page = [1; PAGE_LEN];
         file.read(1, &mut page).unwrap();
         assert_eq!(page, [0; PAGE_LEN]);
+        file.write(1, &[7; PAGE_LEN]).unwrap();
+        file.read(1, &mut page).unwrap();
+        assert_eq!(page, [7; PAGE_LEN]);
         file.resize(1).unwrap();
         assert!(file.read(1, &mut page).is_err());
     }

@@ -4,14 +4,12 @@
 
 use super::arena::{PAGE_LEN, PageWords};
 use super::field::Field;
+use super::memfile::MemFile;
 use super::{Doing, Result, SysError};
 use io_uring::{IoUring, opcode, squeue, types};
-use rustix::fs::{MemfdFlags, memfd_create};
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 
 /// Most pages that are pinned together.
 pub const PINNED_MAX: usize = 8;
@@ -21,7 +19,7 @@ const REQUESTS: u32 = 2;
 /// A ring whose buffer is what it pins, and the memory file that it is filled from and read out to.
 pub struct Pins {
     ring: IoUring,
-    file: File,
+    file: MemFile,
     /// Address of the first page, and how many there are; where nothing is pinned, none.
     pinned: Option<(u64, usize)>,
 }
@@ -33,11 +31,7 @@ impl Pins {
     /// `ENOSYS` where the kernel has no io_uring, `EPERM` where it is forbidden.
     pub fn open() -> Result<Self> {
         let ring = IoUring::new(REQUESTS).doing(|| "io_uring_setup".to_owned())?;
-        let fd = memfd_create("patchproof-pins", MemfdFlags::CLOEXEC)
-            .doing(|| "making a memory file".to_owned())?;
-        let file = File::from(fd);
-        file.set_len((PINNED_MAX * PAGE_LEN) as u64)
-            .doing(|| "sizing a memory file".to_owned())?;
+        let file = MemFile::new("patchproof-pins", PINNED_MAX)?;
         Ok(Self {
             ring,
             file,
@@ -83,11 +77,12 @@ impl Pins {
     /// # Errors
     /// Those of the kernel.
     pub fn fill(&mut self, nth: usize, content: &PageWords) -> Result<()> {
-        let bytes: Vec<u8> = content.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        self.file
-            .write_all_at(&bytes, (nth * PAGE_LEN) as u64)
-            .doing(|| "pwrite to a memory file".to_owned())?;
-        let fd = types::Fd(self.file.as_raw_fd());
+        let mut bytes = [0; PAGE_LEN];
+        for (bytes, word) in bytes.chunks_exact_mut(8).zip(content) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        self.file.write(nth, &bytes)?;
+        let fd = types::Fd(self.file.fd().as_raw_fd());
         let offset = (nth * PAGE_LEN) as u64;
         let entry = opcode::ReadFixed::new(fd, self.address(nth) as *mut u8, PAGE_LEN as u32, 0)
             .offset(offset)
@@ -100,16 +95,14 @@ impl Pins {
     /// # Errors
     /// Those of the kernel.
     pub fn drain(&mut self, nth: usize, into: &mut PageWords) -> Result<()> {
-        let fd = types::Fd(self.file.as_raw_fd());
+        let fd = types::Fd(self.file.fd().as_raw_fd());
         let offset = (nth * PAGE_LEN) as u64;
         let entry = opcode::WriteFixed::new(fd, self.address(nth) as *const u8, PAGE_LEN as u32, 0)
             .offset(offset)
             .build();
         self.request(&entry, "IORING_OP_WRITE_FIXED")?;
         let mut bytes = [0; PAGE_LEN];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .doing(|| "pread of a memory file".to_owned())?;
+        self.file.read(nth, &mut bytes)?;
         for (word, bytes) in into.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
         }

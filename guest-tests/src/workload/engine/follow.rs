@@ -2,7 +2,6 @@
 //! then on, whatever it knew of the page before. A page that was read as a hole, from a file or beside a child
 //! is another one after the first store, and a translation that some CPU keeps of the one before shows what was there.
 
-use super::heir::PAGES_MAX;
 use super::owner::{Done, Owner, Stopped};
 use super::promise::{Tally, one_store};
 use super::step::Step;
@@ -58,11 +57,7 @@ impl Owner<'_> {
         let Some(witness) = self.witness else {
             return self.carry_out(step);
         };
-        let (at, range) = (usize::from(step.region), step.range());
-        let range = range.start..range.end.min(range.start + PAGES_MAX);
-        self.let_write(at, range.clone())?;
-        let tally = self.begin_count(step)?;
-        self.engine.log.note(self.number, step);
+        let (at, range, tally) = self.begin_fork(step)?;
         let place = (self.regions[at].plot(), tally.page);
         let ((child, stored), sight) = self.watched(place, tally.follow(), |owner| {
             let (child, mut stored) = (owner.fork_child(at, range), tally.from);

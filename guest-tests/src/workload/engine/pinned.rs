@@ -36,7 +36,13 @@ impl Owner<'_> {
         } else {
             Ok(())
         };
-        self.pins = Some(pins);
+        // A request that failed may be in the ring still: the next one's end could be taken for its own.
+        self.pins = if outcome.is_ok() {
+            Some(pins)
+        } else {
+            drop(pins);
+            Pins::open().ok()
+        };
         outcome
     }
 

@@ -10,6 +10,7 @@ use crate::sys::arena::PAGE_WORDS;
 use crate::sys::field::{Access, Ask, PLOT_PAGES};
 use rand_core::Rng;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// How often, at most, a page leaves while the witness brings it back.
@@ -314,16 +315,22 @@ impl Owner<'_> {
         Ok(())
     }
 
-    /// Forks a child while the witness stores to a page: what it stores after the fork is the parent's alone.
-    fn count_past_fork(&mut self, step: Step) -> Done {
-        let Some(witness) = self.witness else {
-            return Ok(());
-        };
+    /// Prepares a step's pages for a fork, and a word of the first to count in; gives them with their region.
+    pub(super) fn begin_fork(&mut self, step: Step) -> Result<(usize, Range<usize>, Tally), Stopped> {
         let (at, range) = (usize::from(step.region), step.range());
         let range = range.start..range.end.min(range.start + PAGES_MAX);
         self.let_write(at, range.clone())?;
         let tally = self.begin_count(step)?;
         self.engine.log.note(self.number, step);
+        Ok((at, range, tally))
+    }
+
+    /// Forks a child while the witness stores to a page: what it stores after the fork is the parent's alone.
+    fn count_past_fork(&mut self, step: Step) -> Done {
+        let Some(witness) = self.witness else {
+            return Ok(());
+        };
+        let (at, range, tally) = self.begin_fork(step)?;
         let place = (self.regions[at].plot(), tally.page);
         let ((child, mark), sight) = self.watched(place, tally.look(), |owner| {
             (owner.fork_child(at, range), witness.mark())
