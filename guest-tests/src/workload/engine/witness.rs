@@ -18,6 +18,10 @@ const WARM_NS_MAX: u64 = 20_000_000;
 /// The longest pause between two accesses, in nanoseconds: time for a page to leave entirely.
 const PAUSE_NS_MAX: u64 = 600_000;
 
+/// How long it has a CPU for itself, in nanoseconds. An owner that waits longer waits for others, and they need the CPU.
+const ALONE_NS_MAX: u64 = 50_000_000;
+/// How long it sleeps then, now and again, in milliseconds.
+const SLEEP_MS: u32 = 1;
 /// Of so many accesses of one that never rests, one is followed by what empties its CPU's batch.
 const DRAINS_EVERY: u64 = 16;
 
@@ -191,6 +195,7 @@ impl Witness {
             sight.last = from;
             self.latest.store(from, Ordering::Relaxed);
         }
+        let alone_until = proc::uptime_ns() + ALONE_NS_MAX;
         for round in 0u64.. {
             // Asked before the access: the last one comes after the owner's call has returned.
             let is_last = self.is_last.load(Ordering::Acquire);
@@ -235,6 +240,10 @@ impl Witness {
             }
             if manner.pause_ns > 0 {
                 self.rest(manner.pause(round));
+            }
+            if (manner.pause_ns > 0 || round % DRAINS_EVERY == 0) && proc::uptime_ns() > alone_until {
+                // Where it is not to be had, it goes on.
+                let _ = process::pause_ms(SLEEP_MS);
             }
         }
         sight
